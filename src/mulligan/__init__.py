@@ -1,0 +1,1 @@
+"""Mulligan: a GAN toolkit in plain PyTorch."""
