@@ -1,0 +1,107 @@
+"""Endless, seeded, resumable batches: the position is one integer."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .game import Batch
+
+BLOCK = 8192  # positions whose order is worked out at a time
+
+
+class Rows(Protocol):
+    """What a stream needs of a data source."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, indices: Tensor) -> Batch: ...
+
+
+def _mix(x: np.ndarray | np.uint64) -> np.ndarray:
+    """The finalizer of SplitMix64 (Steele et al. 2014): a bijection of 64-bit words that scatters every bit."""
+    x = np.asarray(x, np.uint64)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def shuffled(offsets: np.ndarray, n: int, seed: int, epoch: int, rounds: int = 6) -> np.ndarray:
+    """Where a pseudo-random permutation of 0…n-1 sends `offsets`, without a table.
+
+    A Feistel network over the next even power of two, walked until it lands inside (Black & Rogaway 2002). The same
+    order on every machine and for any number of processes.
+    """
+    with np.errstate(over="ignore"):
+        half = np.uint64(max(1, (max(n - 1, 1).bit_length() + 1) // 2))
+        mask = (np.uint64(1) << half) - np.uint64(1)
+        key = _mix(_mix(np.uint64(seed % 2**64)) ^ np.uint64((epoch * 0x9E3779B97F4A7C15 + 1) % 2**64))
+        keys = [_mix(key + np.uint64(i + 1)) for i in range(rounds)]
+        out = offsets.astype(np.uint64)
+        todo = np.arange(len(out))
+        while len(todo):
+            left, right = out[todo] >> half, out[todo] & mask
+            for k in keys:
+                left, right = right, left ^ (_mix(right + k) & mask)
+            out[todo] = (left << half) | right
+            todo = todo[out[todo] >= n]
+    return out.astype(np.int64)
+
+
+class Stream:
+    """Batches of a source without end, one shuffled pass after another.
+
+    Position p of the endless order belongs to pass p // n. A draw takes the next `batch` × `shards` positions and this
+    stream serves the part of its `shard`, so any number of processes together see the order of one. uint8 values come
+    as float32 in [-1, 1]; float data as it is.
+    """
+
+    def __init__(
+        self, source: Rows, batch: int, *, seed: int = 0, shard: int = 0, shards: int = 1, device: str | torch.device = "cpu"
+    ) -> None:
+        if len(source) == 0:
+            raise ValueError("a stream needs at least one item")
+        self.source, self.batch, self.seed = source, batch, seed
+        self.shard, self.shards, self.device = shard, shards, torch.device(device)
+        self.position = 0
+        self._block_start, self._block = -1, torch.empty(0, dtype=torch.int64)
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> Batch:
+        start = self.position + self.shard * self.batch
+        self.position += self.shards * self.batch
+        rows = self.source.gather(self.order(start, start + self.batch))
+        return {name: prepare(values, self.device) for name, values in rows.items()}
+
+    def order(self, start: int, stop: int) -> Tensor:
+        """Row numbers of the positions start…stop-1, int64."""
+        parts = []
+        while start < stop:
+            if not 0 <= start - self._block_start < len(self._block):
+                self._fill(start - start % BLOCK)
+            offset = start - self._block_start
+            part = self._block[offset : offset + stop - start]
+            parts.append(part)
+            start += len(part)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _fill(self, start: int) -> None:
+        n = len(self.source)
+        positions = np.arange(start, start + BLOCK, dtype=np.int64)
+        epochs, offsets = positions // n, positions % n
+        block = np.empty(BLOCK, np.int64)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            here = slice(*np.searchsorted(epochs, [epoch, epoch + 1]))
+            block[here] = shuffled(offsets[here], n, self.seed, epoch)
+        self._block_start, self._block = start, torch.from_numpy(block)
+
+
+def prepare(values: Tensor, device: torch.device) -> Tensor:
+    """On the device; uint8 0…255 as float32 -1…1."""
+    values = values.to(device, non_blocking=True)
+    return values.to(torch.float32).mul_(1 / 127.5).sub_(1) if values.dtype == torch.uint8 else values

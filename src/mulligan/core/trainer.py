@@ -1,0 +1,237 @@
+"""The one loop: every game runs through it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .average import Average
+from .clock import Clock
+from .engine import Engine
+from .errors import Interrupted, NonFinite, UserError
+from .game import Turn
+from .progress import Progress
+from .recipe import Plan
+from .run import Run
+from .signals import StopRequest
+from .stream import Rows, Stream
+
+STATE = 1
+
+
+@dataclass
+class Rhythm:
+    """How often, in images; `seconds` is the longest time without a checkpoint."""
+
+    log: int
+    preview: int
+    checkpoint: int
+    seconds: float = 300.0
+
+    def after(self, images: int) -> Rhythm:
+        """When each is next due."""
+        return Rhythm(*(every * (images // every + 1) for every in (self.log, self.preview, self.checkpoint)))
+
+
+@dataclass
+class Hooks:
+    """What the trainer is handed instead of knowing about pictures: each may be left out."""
+
+    preview: Callable[[nn.Module, int], Any] | None = None
+    score: Callable[[nn.Module], float] | None = None
+    log: list[Callable[[dict[str, Any]], Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Plays a plan's game on a data source, in a run folder, until its budget of images is used."""
+
+    def __init__(
+        self, plan: Plan, source: Rows, run: Run, engine: Engine, *, accumulate: int = 1, rhythm: Rhythm | None = None, hooks: Hooks | None = None
+    ) -> None:
+        self.plan, self.run, self.engine, self.hooks = plan, run, engine, hooks or Hooks()
+        self.game = plan.game.to(engine.device).train()
+        engine.adopt(self.game, plan.optims)
+        self.average = Average(self.game.sampler, plan.ema)
+        self.clock = Clock(budget=plan.images)
+        shards = engine.world * accumulate
+        self.streams = [
+            Stream(source, per_shard(plan.batch, shards), seed=engine.seed, shard=engine.rank * accumulate + i, shards=shards, device=engine.device)
+            for i in range(accumulate)
+        ]
+        self.every = rhythm or Rhythm(max(plan.images // 200, 1), max(plan.images // 10, 1), max(plan.images // 10, 1))
+        self.window = Window()
+
+    def fit(self) -> None:
+        """The loop. Raises Interrupted after a signal (state saved) and NonFinite (state on disk as it was)."""
+        engine, clock, run = self.engine, self.clock, self.run
+        due, saved = self.every.after(clock.images), time.monotonic()
+        with StopRequest() as stop, Progress(clock, engine.rank == 0) as progress:
+            while True:
+                signalled = engine.agree(bool(stop.number))
+                done = signalled or clock.images >= clock.budget
+                if self.window.rounds and (done or clock.images >= due.log):
+                    self._log(progress)
+                if not signalled and (clock.images >= due.preview or done):
+                    self._preview()
+                if done or clock.images >= due.checkpoint or engine.agree(time.monotonic() - saved > self.every.seconds):
+                    self._save()
+                    saved = time.monotonic()
+                if done:
+                    break
+                due = self.every.after(clock.images)
+                self._round()
+                progress.update(self.window)
+        if signalled:
+            raise Interrupted(stop.number or 15, f"stopped by a signal at round {clock.round:,} ({clock.images:,} images), state saved in {run.path}: the same command goes on")
+
+    def _round(self) -> None:
+        clock, engine = self.clock, self.engine
+        engine.rates(self.plan.schedule, clock.progress)
+        try:
+            for turn, last in self._turns():
+                loss = engine.backward(turn, 1 / len(self.streams))
+                self.window.add(turn, loss / len(self.streams) if len(self.streams) > 1 else loss)
+                if last:
+                    self.window.close(turn.player, *engine.step(turn.player, self.window.pending))
+        except NonFinite as error:
+            raise self._explained(error) from None
+        before, clock.images = clock.images, self.streams[0].position
+        clock.round += 1
+        if engine.world > 1:
+            engine.equalize([self.game])
+        self.average.update(clock.images - before, clock.images)
+
+    def _turns(self) -> Iterator[tuple[Turn, bool]]:
+        """The turns of one round. Micro-batches and ranks are shards with a random stream and a share of the data each."""
+        engine, clock = self.engine, self.clock
+        first = engine.rank * len(self.streams)
+        if len(self.streams) == 1:
+            engine.seed_round(clock.round, first)
+            play = self.game.play(self.streams[0], clock)
+            while (turn := self._advance(play)) is not None:
+                yield turn, True
+            return
+        plays = [self.game.play(stream, clock) for stream in self.streams]
+        states: list[tuple[Any, ...] | None] = [None] * len(plays)
+        while True:
+            for i, play in enumerate(plays):
+                state = states[i]
+                if state is None:
+                    engine.seed_round(clock.round, first + i)
+                else:
+                    engine.restore_draws(state)
+                turn = self._advance(play)
+                states[i] = engine.draws()
+                if turn is None:
+                    return
+                yield turn, i == len(plays) - 1
+
+    def _advance(self, play: Iterator[Turn]) -> Turn | None:
+        with self.engine.autocast():
+            return next(play, None)
+
+    def _log(self, progress: Progress) -> None:
+        row = {"round": self.clock.round, "images": self.clock.images, **self.window.row(), **progress.rates()}
+        self.window = Window(last=self.window.last)
+        if self.engine.rank == 0:
+            self.run.log(row)
+            for hook in self.hooks.log:
+                hook(row)
+
+    def _preview(self) -> None:
+        hook = self.hooks.preview
+        if hook and self.engine.rank == 0:
+            state = self.engine.draws()
+            self.run.write("sample", lambda: hook(self.average.refresh(), self.clock.images))
+            self.engine.restore_draws(state)
+
+    def _save(self) -> None:
+        if self.engine.rank:
+            return
+        sick = [name for name, value in self.game.state_dict().items() if value.is_floating_point() and not bool(value.isfinite().all())]
+        if sick:
+            raise self._explained(NonFinite("", math.nan, math.nan, f"weights are not finite: {', '.join(sick[:3])}"))
+        sampler = self.average.refresh()
+        facts: dict[str, Any] = {"images": self.clock.images}
+        if self.hooks.score:
+            facts["score"] = float(self.hooks.score(sampler))
+        if self.run.save(self.state(), self.clock.round, **facts):
+            self.run.write_sampler(sampler, {"round": self.clock.round, "images": self.clock.images, **self.run.settings()})
+
+    def _explained(self, error: NonFinite) -> NonFinite:
+        last = ", ".join(f"{name} {value:.4g}" for name, value in self.window.last.items()) or "none yet"
+        text = (
+            f"round {self.clock.round:,} ({self.clock.images:,} images): {error}. Stopped before the step; checkpoints keep finite weights. "
+            f"Last finite numbers: {last}. Try a lower --lr, or --stabilize.r1 1."
+        )
+        if self.engine.rank == 0:
+            self.run.log({"round": self.clock.round, "images": self.clock.images, "event": "non-finite", "player": error.player, "text": str(error)})
+        return NonFinite(error.player, error.loss, error.norm, text)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next round depends on. Random draws follow from the seed and the round."""
+        return {
+            "format": STATE,
+            "round": self.clock.round,
+            "position": self.streams[0].position,
+            "game": self.game.state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimizers": self.engine.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state of the same plan."""
+        self.game.load_state_dict(state["game"])
+        self.average.module.load_state_dict(state["average"])
+        self.engine.load(state["optimizers"])
+        self.clock.round = state["round"]
+        for stream in self.streams:
+            stream.position = state["position"]
+        self.clock.images = state["position"]
+
+
+class Window:
+    """Numbers of the rounds since the last line of the log."""
+
+    def __init__(self, last: dict[str, float] | None = None) -> None:
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self.logits: dict[str, list[Tensor]] = {"real": [], "fake": []}
+        self.last = last or {}
+        self.pending, self.rounds = 0.0, 0
+
+    def add(self, turn: Turn, loss: float) -> None:
+        self.pending += loss
+        for name, kept in self.logits.items():
+            if name in turn.stats:
+                kept.append(turn.stats[name].detach())
+                del kept[:-8]
+
+    def close(self, player: str, loss: float, norm: float) -> None:
+        self.pending, self.rounds = 0.0, self.rounds + 1
+        for name, value in ((f"loss_{player}", loss), (f"grad_{player}", norm)):
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+            self.last[name] = value
+
+    def row(self) -> dict[str, float]:
+        """Means of losses and gradient norms; logits and D(x), D(G(z)) = sigmoid of the logits, over the last rounds."""
+        row = {name: self.sums[name] / self.counts[name] for name in self.sums}
+        for name, symbol in (("real", "D(x)"), ("fake", "D(G(z))")):
+            if self.logits[name]:
+                values = torch.cat([v.reshape(-1).float() for v in self.logits[name]])
+                row[name], row[symbol] = float(values.mean()), float(values.sigmoid().mean())
+        return row
+
+
+def per_shard(batch: int, shards: int) -> int:
+    """Raises UserError where the batch can't be shared out evenly."""
+    if batch % shards:
+        raise UserError(f"batch {batch} can't be shared by {shards} processes × micro-batches: take a multiple of {shards} with --batch")
+    return batch // shards

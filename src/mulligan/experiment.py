@@ -1,0 +1,151 @@
+"""A run folder with its generator: sample, interpolate, tell about itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .core.engine import pick_device
+from .core.errors import UserError
+from .core.recipe import Plan, Recipe, nest
+from .core.run import Run
+from .media import Images, Points, for_shape
+from .trust import find_trusted
+
+CHUNK = 64  # samples made at a time
+
+
+@dataclass(frozen=True)
+class Described:
+    """The data as `recipe.json` remembers it: enough to build the networks without the files."""
+
+    shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+
+class Experiment(Run):
+    """A run folder that can sample. `mulligan.load(path)` and `mulligan.train(…)` give one."""
+
+    def __init__(self, path: str | Path, device: str = "auto") -> None:
+        super().__init__(path)
+        self.device = pick_device(device)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        settings = self.settings()
+        return find_trusted(settings["recipe"], settings.get("sha256", ""))
+
+    @cached_property
+    def described(self) -> Described:
+        facts = self.settings()["data"]
+        return Described(tuple(facts["shape"]), tuple(facts["classes"]), int(facts["count"]))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Fresh networks as the recipe builds them."""
+        return self.recipe.plan(self.described, self.recipe.arguments(nest(self.settings()["arguments"])))
+
+    @property
+    def media(self) -> Images | Points:
+        return for_shape(self.described.shape)
+
+    @cached_property
+    def sampler(self) -> Any:
+        """The averaged generator with the law of its latents, in eval mode on the device.
+
+        Raises UserError where the run has saved no weights yet, or where they don't fit the recipe.
+        """
+        sampler = self.plan.game.sampler
+        try:
+            sampler.load_state_dict(self._weights())
+        except RuntimeError as error:
+            raise UserError(f"the weights in {self.path} don't fit its recipe ({str(error).splitlines()[0]})") from error
+        return sampler.to(self.device).eval().requires_grad_(False)
+
+    def _weights(self) -> dict[str, Tensor]:
+        if self.sampler_file.is_file():
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+
+            try:
+                return load_file(self.sampler_file)
+            except SafetensorError as error:
+                raise UserError(f"{self.sampler_file} is damaged ({error}): delete it, the newest checkpoint is used then") from error
+        state, _ = self.checkpoints.load()
+        if state is None:
+            raise UserError(f"{self.path} has no weights yet: train it to its first checkpoint")
+        return state["average"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What `label` may name; empty for a run without labels."""
+        count = int(getattr(self.sampler, "classes", 0))
+        names = self.described.classes
+        return names if len(names) == count else tuple(str(i) for i in range(count))
+
+    def label(self, label: int | str) -> int:
+        """The number of a class given by number or name. Raises UserError on a run without labels or for an unknown one."""
+        if not self.classes:
+            raise UserError(f"{self.path} was trained without labels ({self.recipe.name}): leave --label out, or train cgan, acgan or projection")
+        names = [str(name) for name in self.classes]
+        if str(label) in names:
+            return names.index(str(label))
+        if str(label).isdigit() and int(label) < len(names):
+            return int(label)
+        shown = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+        raise UserError(f"no label {label!r} in {self.path}: take one of {shown}, or a number from 0 to {len(names) - 1}")
+
+    def latents(self, n: int, seed: int = 0) -> Tensor:
+        """z (n, latent); the same for the same seed on every device."""
+        return self.sampler.latents(n, torch.Generator().manual_seed(seed))
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Samples (n, *shape) for latents, float32 on the CPU."""
+        with torch.no_grad():
+            parts = [
+                self.sampler.decode(z[i : i + CHUNK], None if y is None else y[i : i + CHUNK]).float().cpu() for i in range(0, len(z), CHUNK)
+            ]
+        return torch.cat(parts)
+
+    def sample(self, n: int, seed: int = 0, label: int | str | None = None) -> Tensor:
+        """n samples, float32 (n, C, H, W) in [-1, 1], or (n, d) points, on the CPU.
+
+        Without a label, a labelled run shows its classes in turn. Raises UserError for a bad label or n < 1.
+        """
+        if n < 1:
+            raise UserError(f"{n} samples asked for: at least 1")
+        return self.decode(self.latents(n, seed), self.some_labels(n, label))
+
+    def some_labels(self, n: int, label: int | str | None = None) -> Tensor | None:
+        if label is not None:
+            return torch.full((n,), self.label(label), device=self.device)
+        return torch.arange(n, device=self.device) % len(self.classes) if self.classes else None
+
+    def interpolate(self, steps: int = 16, through: int = 5, seed: int = 0, label: int | str | None = None, walks: int = 9) -> Tensor:
+        """A closed walk through `through` latents, spherical, `steps` frames each: (frames, walks, *shape)."""
+        if steps < 1 or through < 2 or walks < 1:
+            raise UserError(f"steps {steps}, through {through}, walks {walks}: needs at least 1 step, 2 latents and 1 walk")
+        stops = self.latents(through * walks, seed).view(through, walks, -1)
+        times = torch.arange(steps, device=stops.device) / steps
+        path = torch.cat([slerp(stops[i], stops[(i + 1) % through], times) for i in range(through)])
+        y = self.some_labels(walks, label)
+        made = self.decode(path.flatten(0, 1), None if y is None else y.repeat(len(path)))
+        return made.view(len(path), walks, *made.shape[1:])
+
+
+def slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
+    """Spherical interpolation of (n, d) latents at times t (T,): (T, n, d) (White 2016, arXiv:1609.04468)."""
+    cosine = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1)
+    angle = cosine.acos().clamp(1e-4, math.pi - 1e-4)[None, :, None]
+    t = t[:, None, None]
+    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin()

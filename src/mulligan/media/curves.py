@@ -1,0 +1,38 @@
+"""The curves of a run as one picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> Path:
+    """Losses, D(x) and D(G(z)), and gradient norms over images drawn, from the lines of a log, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = [row for row in rows if "event" not in row]
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = (
+        ("loss", sorted({k for row in rows for k in row if k.startswith("loss_")}), "linear"),
+        ("D's verdict (sigmoid of its logits)", ["D(x)", "D(G(z))"], "linear"),
+        ("gradient norm", sorted({k for row in rows for k in row if k.startswith("grad_")}), "log"),
+    )
+    for axes, (title, names, scale) in zip(figure.subplots(1, 3), panels, strict=True):
+        for name in names:
+            points = [(row["images"], row[name]) for row in rows if name in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name.removeprefix("loss_").removeprefix("grad_"), linewidth=1.2)
+        axes.set(title=title, xlabel="images", yscale=scale if any(axes.lines) else "linear")
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(frameon=False)
+    if panels[1][1]:
+        figure.axes[1].set_ylim(-0.02, 1.02)
+    temporary = path.with_name(path.name + ".tmp")
+    figure.savefig(temporary, format="png", dpi=90)
+    os.replace(temporary, path)
+    return path

@@ -1,0 +1,113 @@
+"""DCGAN (Radford et al. 2016) for every size that pyramid allows; at 64 pixels the networks of the PyTorch example."""
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mulligan.core.errors import UserError
+from mulligan.nets.sizes import pyramid
+from mulligan.parts.conditioning import one_hot, required
+from mulligan.parts.layout import fast_layout
+
+Norm = Literal["batch", "layer", "none"]
+
+
+def _counts(width: int, ups: int) -> list[int]:
+    """Channels from the highest to the lowest resolution, doubling up to 8 * width as at 64 pixels."""
+    return [width * min(2**i, 8) for i in range(max(ups, 1))]
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    match kind:
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "layer":
+            return nn.GroupNorm(1, channels)
+        case "none":
+            return nn.Identity()
+    raise UserError(f"unknown norm {kind!r}: batch, layer or none")
+
+
+@torch.no_grad()
+def _initialise(module: nn.Module) -> None:
+    """Weights from N(0, 0.02), gains of norms from N(1, 0.02), biases 0 (Radford et al. 2016, section 4)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            layer.weight.normal_(0, 0.02)
+        elif isinstance(layer, nn.BatchNorm2d | nn.GroupNorm):
+            layer.weight.normal_(1, 0.02)
+        else:
+            continue
+        if layer.bias is not None:
+            layer.bias.zero_()
+
+
+def _kernel(ups: int) -> tuple[int, int, int]:
+    """Kernel, stride and padding; below 8 pixels there is nothing to double, and one 3x3 layer keeps the size."""
+    return (4, 2, 1) if ups else (3, 1, 1)
+
+
+class Generator(nn.Module):
+    """z (N, latent), y (N,) where classes > 0 -> images (N, C, H, W) in [-1, 1].
+
+    A projection to the base, then one stride-2 transposed convolution per doubling. width: channels before the last
+    of them. With classes the one-hot label is appended to z. UserError for sizes that pyramid refuses.
+    """
+
+    def __init__(
+        self, latent: int, shape: tuple[int, int, int], *, width: int = 64, classes: int = 0, norm: bool = True
+    ) -> None:
+        super().__init__()
+        colours, height, image_width = shape
+        base_height, base_width, ups = pyramid(height, image_width)
+        counts = [*reversed(_counts(width, ups)), colours]
+        self.latent, self.shape, self.classes = latent, tuple(shape), classes
+        self.base = (counts[0], base_height, base_width)
+        kind, bias = ("batch", False) if norm else ("none", True)
+        # A transposed convolution of a 1x1 input is a matrix product, and a matrix product is what runs fast.
+        self.project = nn.Linear(latent + classes, math.prod(self.base), bias=bias)
+        self.norms = nn.ModuleList(_norm(kind, n) for n in counts[:-1])
+        pairs = list(pairwise(counts))
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, *_kernel(ups), bias=bias) for a, b in pairs)
+        _initialise(self)
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        if self.classes:
+            z = torch.cat([z, one_hot(required(y, self.classes), self.classes, z)], 1)
+        h = self.project(z).view(len(z), *self.base)
+        for norm, up in zip(self.norms, self.ups, strict=True):
+            h = up(fast_layout(F.relu(norm(h))))
+        return torch.tanh(h).contiguous()
+
+
+class Body(nn.Module):
+    """Images (N, C, H, W) -> features (N, width), a stride-2 convolution per halving and LeakyReLU(0.2).
+
+    The first layer has no norm. norm "layer" is per sample over (C, H, W), for gradient penalties; "none" leaves
+    samples independent too. UserError for an unknown norm and for sizes that pyramid refuses.
+    """
+
+    head_std = 0.02
+
+    def __init__(self, shape: tuple[int, int, int], *, width: int = 64, norm: Norm = "batch") -> None:
+        super().__init__()
+        colours, height, image_width = shape
+        base_height, base_width, ups = pyramid(height, image_width)
+        counts = [colours, *_counts(width, ups)]
+        self.shape = tuple(shape)
+        bias = norm == "none"
+        pairs = list(pairwise(counts))
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, *_kernel(ups), bias=bias) for a, b in pairs)
+        self.norms = nn.ModuleList([nn.Identity(), *(_norm(norm, n) for n in counts[2:])])
+        # The original's last convolution spans the whole base: here the features are flat and the head is linear.
+        self.width: int = counts[-1] * base_height * base_width
+        _initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for down, norm in zip(self.downs, self.norms, strict=True):
+            x = F.leaky_relu(norm(down(fast_layout(x))), 0.2)
+        return x.flatten(1)

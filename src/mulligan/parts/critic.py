@@ -1,0 +1,121 @@
+"""D as a game sees it: what it looks at, and what it is charged beyond the objective."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mulligan.core.clock import Clock
+from mulligan.core.errors import UserError
+
+from .augment import diffaugment
+from .auxiliary import feature_matching
+from .history import HistoricalAverage
+from .penalties import LeCam, dragan, gradient_penalty, slope
+from .stabilize import Stabilize
+
+
+class Critic(nn.Module):
+    """A discriminator `D` behind its augmentation, noise and packing.
+
+    `D(x, y)` gives logits (N,), `D.features(x, y)` a vector per sample, and `D.batch_independent` says whether real and
+    generated samples may share one pass.
+    """
+
+    def __init__(self, D: nn.Module, stabilize: Stabilize) -> None:
+        super().__init__()
+        self.D, self.stabilize = D, stabilize
+        self.noise, self.due = 0.0, True
+        self.lecam = LeCam() if stabilize.lecam else None
+        self.history = HistoricalAverage(D) if stabilize.historical_averaging else None
+
+    def at(self, clock: Clock) -> Critic:
+        """The critic of this round: noise annealed, lazy penalties due or not."""
+        s = self.stabilize
+        self.noise = clock.ramp(s.instance_noise, 0.0, s.noise_until) if s.instance_noise else 0.0
+        self.due = clock.every(s.lazy)
+        return self
+
+    def look(self, x: Tensor) -> Tensor:
+        """What D sees of x (N, …)."""
+        if self.stabilize.diffaugment:
+            if x.dim() != 4:
+                raise UserError("stabilize.diffaugment works on images only: leave it out for points")
+            x = diffaugment(x, self.stabilize.diffaugment)
+        if self.noise:
+            x = x + self.noise * torch.randn_like(x)
+        return x
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.D(self.look(x), y)
+
+    def judge(self, real: Tensor, fake: Tensor, y: Tensor | None = None, y_fake: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of both batches and the charge for D's turn: penalties and historical averaging, a scalar.
+
+        Where r1 or r2 is due, the pass that gives the slope gives the logits too.
+        """
+        s, labels = self.stabilize, (y,) if y is not None else ()
+        fake_labels = (y_fake,) if y_fake is not None else ()
+        charge = real.new_zeros(())
+        r1, r2 = (s.lazy * s.r1, s.lazy * s.r2) if self.due else (0.0, 0.0)
+        if self._one_pass and bool(r1) == bool(r2):
+            x, both = torch.cat([real, fake]), (torch.cat([y, y_fake]),) if y is not None and y_fake is not None else ()
+            if r1:
+                logits, slopes = slope(self, x, *both)
+                charge = charge + _halves(slopes, r1, r2)
+            else:
+                logits = self(x, *both)
+            real_logits, fake_logits = logits.chunk(2)
+        else:
+            real_logits, real_slope = slope(self, real, *labels) if r1 else (self(real, *labels), None)
+            fake_logits, fake_slope = slope(self, fake, *fake_labels) if r2 else (self(fake, *fake_labels), None)
+            for gamma, slopes in ((r1, real_slope), (r2, fake_slope)):
+                if slopes is not None:
+                    charge = charge + gamma / 2 * slopes.mean()
+        return real_logits, fake_logits, charge + self._charges(real, fake, labels, real_logits, fake_logits)
+
+    def see(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits and features in one pass, for games with a second head."""
+        return self.D.logits_and_features(self.look(x), y)  # type: ignore[operator]
+
+    def charge(self, real: Tensor, fake: Tensor, logits: tuple[Tensor, Tensor], y: Tensor | None = None, y_fake: Tensor | None = None) -> Tensor:
+        """What `judge` charges, for a game that has its logits already; each slope takes a pass of its own."""
+        s, labels = self.stabilize, (y,) if y is not None else ()
+        charge = self._charges(real, fake, labels, *logits)
+        if self.due and s.r1:
+            charge = charge + s.lazy * s.r1 / 2 * slope(self, real, *labels)[1].mean()
+        if self.due and s.r2:
+            charge = charge + s.lazy * s.r2 / 2 * slope(self, fake, *((y_fake,) if y_fake is not None else ()))[1].mean()
+        return charge
+
+    @property
+    def _one_pass(self) -> bool:
+        return cast(bool, self.D.batch_independent)
+
+    def _charges(self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...], real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        s, charge = self.stabilize, real.new_zeros(())
+        if self.due and s.gp:
+            charge = charge + s.lazy * s.gp * gradient_penalty(self, real, fake, args=labels)
+        if self.due and s.dragan:
+            charge = charge + s.lazy * s.dragan * dragan(self, real, args=labels)
+        if self.lecam is not None:
+            charge = charge + s.lecam * self.lecam(real_logits, fake_logits)
+        if self.history is not None:
+            charge = charge + s.historical_averaging * self.history(self.D)
+        return charge
+
+    def matching(self, real: Tensor, fake: Tensor, y: Tensor | None = None, y_fake: Tensor | None = None) -> Tensor:
+        """Feature matching for G's turn, weighted; 0 where it is off."""
+        if not self.stabilize.feature_matching:
+            return real.new_zeros(())
+        with torch.no_grad():
+            target = self.D.features(self.look(real), y)  # type: ignore[operator]
+        return self.stabilize.feature_matching * feature_matching(target, self.D.features(self.look(fake), y_fake))  # type: ignore[operator]
+
+
+def _halves(slopes: Tensor, r1: float, r2: float) -> Tensor:
+    real, fake = slopes.chunk(2)
+    return r1 / 2 * real.mean() + r2 / 2 * fake.mean()
+

@@ -1,0 +1,158 @@
+"""Layers and reshapes that several GANs share."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from mulligan.core.errors import UserError
+
+_LEVELS = 1 << 16
+
+
+class Dropout(nn.Module):
+    """Dropout whose CPU mask comes from 64-bit draws split into four 16-bit ones, several times faster than F.dropout.
+
+    p in [0, 1] is the probability of a zero, rounded to 1/65536; kept entries are scaled so that the mean stays
+    exactly. Draws from the default torch generator. Away from the CPU it is F.dropout. UserError for another p.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise UserError(f"dropout needs a probability between 0 and 1, not {p}")
+        self.p = p
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = round((1 - self.p) * _LEVELS)
+        if not self.training or kept == _LEVELS:
+            return x
+        if x.device.type != "cpu" or kept == 0:
+            return F.dropout(x, self.p)
+        # random_() alone draws 63 bits: every fourth 16-bit number would never be negative.
+        draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        mask = draws.view(torch.int16)[: x.numel()].view(x.shape) < kept - _LEVELS // 2
+        return x * mask.to(x.dtype).mul_(_LEVELS / kept)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Appends to each sample how close the rest of the batch is, in `kernels` learned projections.
+
+    (N, F) -> (N, F + kernels); each new entry is sum_j exp(-||M_i - M_j||_1) over the whole batch, itself included,
+    so it lies in [1, N] (Salimans et al. 2016, section 3.2).
+    """
+
+    def __init__(self, features: int, kernels: int = 16, dims: int = 8) -> None:
+        super().__init__()
+        self.kernels, self.dims = kernels, dims
+        # Small enough that distances start near 1, where exp(-d) still has a slope.
+        self.weight = nn.Parameter(torch.randn(features, kernels * dims) / (dims * features**0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        m = (x @ self.weight).view(len(x), self.kernels, self.dims)
+        distances = (m[:, None] - m[None]).abs().sum(3)
+        return torch.cat([x, torch.exp(-distances).sum(1)], 1)
+
+
+class MinibatchStdDev(nn.Module):
+    """Appends the mean standard deviation inside groups of samples as one feature (Karras et al. 2018, section 3).
+
+    (N, F) -> (N, F + 1), (N, C, H, W) -> (N, C + 1, H, W). Where N is no multiple of `group`, the largest divisor of
+    N below takes its place. Sample i shares its group with i + N/group, i + 2N/group, ...
+    """
+
+    def __init__(self, group: int = 4) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        n = len(x)
+        group = next(g for g in range(min(self.group, n), 0, -1) if n % g == 0)
+        y = x.reshape(group, n // group, -1)
+        # 1e-8 inside the root: the derivative stays finite for identical samples.
+        deviation = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean(1)
+        plane = deviation.repeat(group).view(n, 1, *(1,) * (x.dim() - 2)).expand(n, 1, *x.shape[2:])
+        return torch.cat([x, plane], 1)
+
+
+class SpectralNorm(nn.Module):
+    """Parametrisation W -> W / sigma(W), sigma estimated by power iteration (Miyato et al. 2018, algorithm 1).
+
+    dim: the axis of output channels. Buffers u (outputs,) and v (the rest,). `iterate` advances them; reading the
+    weight does not, so looking at a network never changes it.
+    """
+
+    u: Tensor
+    v: Tensor
+
+    def __init__(self, weight: Tensor, dim: int = 0, iterations: int = 1) -> None:
+        super().__init__()
+        self.dim, self.iterations = dim, iterations
+        rows = weight.shape[dim]
+        self.register_buffer("u", F.normalize(torch.randn(rows).to(weight), dim=0))
+        self.register_buffer("v", torch.zeros(weight.numel() // rows).to(weight))
+        self.iterate(weight, 15)
+
+    def _matrix(self, weight: Tensor) -> Tensor:
+        return weight.movedim(self.dim, 0).flatten(1)
+
+    @torch.no_grad()
+    def iterate(self, weight: Tensor, times: int | None = None) -> None:
+        """Power iterations in place, v first and then u, as torch.nn.utils.spectral_norm orders them."""
+        matrix = self._matrix(weight)
+        with torch.autocast(weight.device.type, enabled=False):
+            for _ in range(self.iterations if times is None else times):
+                self.v.copy_(F.normalize(matrix.t() @ self.u, dim=0, eps=1e-12))
+                self.u.copy_(F.normalize(matrix @ self.v, dim=0, eps=1e-12))
+
+    def sigma(self, weight: Tensor) -> Tensor:
+        """The current estimate of the largest singular value, differentiable with respect to the weight."""
+        # Cloned: autograd keeps u and v, and the next forward changes the buffers in place.
+        u, v = self.u.clone(), self.v.clone()
+        with torch.autocast(weight.device.type, enabled=False):
+            return u @ (self._matrix(weight) @ v)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight / self.sigma(weight)
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        return weight
+
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_NORMALISED = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
+
+
+def _iterate_before_forward(layer: nn.Module, _args: object) -> None:
+    if layer.training:
+        weights = cast(parametrize.ParametrizationList, cast(nn.ModuleDict, layer.parametrizations)["weight"])
+        cast(SpectralNorm, weights[0]).iterate(cast(Tensor, weights.original))
+
+
+def spectral_norm(module: nn.Module, iterations: int = 1) -> nn.Module:
+    """Puts a spectral norm on every Linear, convolution and Embedding inside, in place, and returns the module.
+
+    One power iteration (`iterations`) before each forward in training mode, none in eval mode. The vectors start from
+    the torch generator and 15 iterations, and travel in the state_dict. Layers that have one already are left alone.
+    """
+    for layer in list(module.modules()):
+        if isinstance(layer, _NORMALISED) and not parametrize.is_parametrized(layer, "weight"):
+            dim = 1 if isinstance(layer, _TRANSPOSED) else 0
+            parametrize.register_parametrization(layer, "weight", SpectralNorm(layer.weight, dim, iterations))
+            layer.register_forward_pre_hook(_iterate_before_forward)
+    return module
+
+
+def pack(x: Tensor, n: int) -> Tensor:
+    """Joins each n consecutive samples into one along axis 1 (PacGAN, Lin et al. 2018): D sees n samples at once.
+
+    (N, d) -> (N/n, n*d), (N, C, H, W) -> (N/n, n*C, H, W). UserError where N is no multiple of n.
+    """
+    if n < 1 or len(x) % n:
+        raise UserError(f"packing by {n} needs a batch that is a multiple of it, not {len(x)}")
+    return x.reshape(len(x) // n, n * x.shape[1], *x.shape[2:])

@@ -1,0 +1,271 @@
+"""train, load, recipes: what the command does, for Python."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from . import __version__
+from .core.engine import Engine, Precision
+from .core.errors import UserError
+from .core.progress import brief, duration
+from .core.recipe import Plan, Recipe, flatten
+from .core.run import Run, warn
+from .core.trainer import Hooks, Rhythm, Trainer
+from .data import open_source
+from .experiment import Experiment
+from .media import curves, for_shape
+from .trust import trust
+from .zoo import find, shelf
+
+SHEET = 64  # samples on a sheet
+
+
+def recipes() -> list[Recipe]:
+    """Every recipe of the house: name, summary, paper, parameters()."""
+    return shelf()
+
+
+def load(path: str | Path, device: str = "auto") -> Experiment:
+    """An existing run folder. Raises UserError where it isn't one."""
+    run = Experiment(path, device)
+    run.settings()
+    return run
+
+
+def train(
+    recipe: str,
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    size: int | str | tuple[int, int] | None = None,
+    channels: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    accumulate: int = 1,
+    data_root: str | Path | None = None,
+    cache: str | Path | None = None,
+    max_bad: float = 0.01,
+    log_every: int | None = None,
+    sample_every: int | None = None,
+    checkpoint_every: int | None = None,
+    tensorboard: bool = False,
+    score: Callable[[nn.Module], float] | None = None,
+    **arguments: Any,
+) -> Experiment:
+    """Train a recipe on data in a run folder; an existing folder of the same settings is continued.
+
+    `arguments` are the recipe's own. `size` is a side, "64x96" (height x width) or a pair. Intervals count images.
+    `score` maps the sampler to a number, lower is better: the best checkpoint is kept. Raises UserError for wrong
+    input with nothing written, Interrupted after a signal, NonFinite where training left the finite numbers.
+    """
+    made = find(recipe)
+    chosen = made.arguments(arguments)
+    every = intervals(log_every, sample_every, checkpoint_every)
+    engine = Engine(device, seed, precision)
+    try:
+        source = open_source(
+            data, size=parse_size(size), channels=channels, root=data_root, cache=cache, max_bad=max_bad, progress=engine.rank == 0
+        )
+        run = Experiment(out or Path("runs") / f"{made.name}-{source.name}", str(engine.device))
+        settings = describe(made, chosen, data, source, seed, precision)
+        torch.manual_seed(seed)
+        plan = made.plan(source, chosen)
+        say(engine, *(f"note: {note}" for note in source.notes))
+        _check_folder(run)
+        with run.locked() if engine.rank == 0 else _nothing():
+            _fit(run, plan, source, engine, settings, every, accumulate, tensorboard, score)
+        if made.sha256:
+            trust(made.sha256, made.spec)
+    finally:
+        engine.close()
+    run.__dict__.pop("sampler", None)
+    return run
+
+
+def _fit(
+    run: Experiment, plan: Plan, source: Any, engine: Engine, settings: dict[str, Any], every: dict[str, int | None],
+    accumulate: int, tensorboard: bool, score: Callable[[nn.Module], float] | None,
+) -> None:  # fmt: skip
+    fresh = not run.exists
+    if not fresh:
+        compare(run, settings, plan)
+    defaults = {"log": plan.images // 200, "preview": plan.images // 10, "checkpoint": plan.images // 10}
+    rhythm = Rhythm(**{name: max(every[name] or default, 1) for name, default in defaults.items()})
+    hooks = Hooks(preview=previewer(run, plan, source), score=score, log=[tensorboard_writer(run)] if tensorboard and engine.rank == 0 else [])
+    trainer = Trainer(plan, source, run, engine, accumulate=accumulate, rhythm=rhythm, hooks=hooks)
+    if engine.rank == 0 and (fresh or run.settings()["arguments"] != settings["arguments"]):
+        run.create(settings)
+    _resume(run, trainer, engine, fresh)
+    start = trainer.clock.images
+    if start >= plan.images and trainer.clock.round:
+        say(engine, f"already finished: {start:,} images; a larger --images goes on")
+    else:
+        name = settings["recipe"].rpartition("/")[2]
+        say(engine, f"{name} on {source.name}: {len(source):,} × {'×'.join(map(str, source.shape))}, {engine.device}, to {plan.images:,} images in {run.path}")
+    try:
+        trainer.fit()
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise UserError(
+            f"out of memory with batch {plan.batch} at {'×'.join(map(str, source.shape))} on {engine.device}: lower --batch, --width or --size, "
+            "or keep the batch and share it with --accumulate 4"
+        ) from error
+    if engine.rank == 0:
+        report(run, trainer)
+
+
+def _resume(run: Experiment, trainer: Trainer, engine: Engine, fresh: bool) -> None:
+    if engine.rank == 0:
+        run.checkpoints.clean()
+    state, notes = run.checkpoints.load()
+    if engine.rank == 0:
+        for note in notes:
+            warn(note)
+        run.rewind(state["round"] if state else 0)
+    if state is not None:
+        trainer.load(state)
+        say(engine, f"going on from round {state['round']:,} ({state['position']:,} images)")
+    elif not fresh:
+        say(engine, "the run has no checkpoint yet: starting from the beginning")
+
+
+def describe(recipe: Recipe, arguments: dict[str, Any], data: str | Path, source: Any, seed: int, precision: str) -> dict[str, Any]:
+    """What `recipe.json` records."""
+    facts = {
+        "source": str(data), "name": source.name, "shape": list(source.shape), "classes": list(source.classes),
+        "count": len(source), "fingerprint": source.fingerprint,
+    }  # fmt: skip
+    versions = {"mulligan": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {
+        "recipe": recipe.spec, "sha256": recipe.sha256, "paper": recipe.paper, "arguments": flatten(arguments), "data": facts,
+        "seed": seed, "precision": precision, "versions": versions,
+    }  # fmt: skip
+
+
+def compare(run: Run, asked: dict[str, Any], plan: Plan) -> None:
+    """Raises UserError naming every setting that differs from the run's; another torch is a warning.
+
+    A larger budget is no difference unless something runs down with the budget.
+    """
+    there = run.settings()
+    told: list[tuple[str, Any, Any]] = [(key, there.get(key), asked[key]) for key in ("recipe", "sha256", "seed", "precision")]
+    keys = {**there["arguments"], **asked["arguments"]}
+    told += [("--" + key.replace("_", "-"), there["arguments"].get(key), asked["arguments"].get(key)) for key in keys]
+    told += [(f"data {key}", there["data"].get(key), asked["data"][key]) for key in ("shape", "count", "classes", "fingerprint")]
+    differ = [(name, old, new) for name, old, new in told if old != new]
+    noise = getattr(getattr(plan.game, "stabilize", None), "instance_noise", 0)
+    if plan.schedule == "constant" and not noise:
+        differ = [row for row in differ if not (row[0] == "--images" and row[2] > row[1])]
+    if differ:
+        lines = "; ".join(f"{name}: {_short(old)} in the run, {_short(new)} asked for" for name, old, new in differ)
+        raise UserError(f"{run.path} was made with other settings ({lines}). Take the same ones to go on, or another --out to start anew.")
+    if there.get("versions", {}).get("torch") != torch.__version__:
+        warn(f"the run was made with torch {there.get('versions', {}).get('torch')}, this is {torch.__version__}: numbers may differ in the last digits")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def previewer(run: Experiment, plan: Plan, source: Any) -> Callable[[nn.Module, int], None]:
+    """Sheets of the same latents every time, so that one sees learning; the curves beside them."""
+    reference = source.gather(torch.arange(min(len(source), 2000)))["x"] if len(source.shape) == 1 else None
+    media = for_shape(source.shape, reference)
+    classes = int(getattr(plan.game.sampler, "classes", 0))
+    count = 2000 if reference is not None else classes**2 if 4 <= classes <= 12 else SHEET
+
+    def preview(sampler: Any, images: int) -> None:
+        z = sampler.latents(count, torch.Generator().manual_seed(0))
+        y = torch.arange(count, device=z.device) % classes if classes else None
+        with torch.no_grad():
+            x = torch.cat([sampler.decode(z[i : i + SHEET], None if y is None else y[i : i + SHEET]) for i in range(0, count, SHEET)])
+        run.samples.mkdir(parents=True, exist_ok=True)
+        media.sheet(x.float().cpu(), run.samples / f"{images:010d}.png")
+        curves.draw(run.rows(), run.curves)
+
+    return preview
+
+
+def tensorboard_writer(run: Run) -> Callable[[dict[str, Any]], None]:
+    """Scalars for TensorBoard, under `tensorboard/` of the run. Raises UserError where it isn't installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise UserError("--tensorboard needs the package tensorboard: pip install 'mulligan[tensorboard]'") from error
+    writer = SummaryWriter(str(run.path / "tensorboard"))
+
+    def write(row: dict[str, Any]) -> None:
+        with run.tolerant("tensorboard"):
+            for name, value in row.items():
+                if isinstance(value, (int, float)) and name not in ("round", "images"):
+                    writer.add_scalar(name.replace("(", "_").replace(")", ""), value, row["images"])
+            writer.flush()
+
+    return write
+
+
+def report(run: Experiment, trainer: Trainer) -> None:
+    """The end of a run: what was made and where."""
+    rows = [row for row in run.rows() if "event" not in row]
+    sheets = sorted(run.samples.glob("*.png"))
+    numbers = brief(rows[-1]) if rows else "none logged"
+    rate = f", {duration(rows[-1]['seconds'])} at {rows[-1]['images_per_second']:,.0f} images/s" if rows and "seconds" in rows[-1] else ""
+    lines = [
+        f"done: {trainer.clock.images:,} images in {trainer.clock.round:,} rounds{rate}",
+        f"samples  {sheets[-1] if sheets else 'none'}",
+        f"curves   {run.curves}",
+        f"numbers  {run.log_file}  (last: {numbers})",
+        f"weights  {run.sampler_file}",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def parse_size(size: int | str | tuple[int, int] | None) -> tuple[int, int] | None:
+    """64, "64", "64x96" (height x width) or a pair as (height, width). Raises UserError otherwise."""
+    if size is None:
+        return None
+    try:
+        sides = [int(side) for side in str(size).lower().split("x")] if isinstance(size, (int, str)) else [int(side) for side in size]
+    except ValueError:
+        sides = []
+    if not 1 <= len(sides) <= 2 or min(sides, default=0) < 1:
+        raise UserError(f"--size {size!r}: give one side such as 64, or height x width such as 64x96")
+    return (sides[0], sides[-1])
+
+
+def intervals(log: int | None, preview: int | None, checkpoint: int | None) -> dict[str, int | None]:
+    given = {"log": log, "preview": preview, "checkpoint": checkpoint}
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise UserError(f"the {name} interval is {value} images, but must be at least 1")
+    return given
+
+
+def _check_folder(run: Run) -> None:
+    if run.path.is_dir() and not run.exists and any(p.name != ".lock" for p in run.path.iterdir()):
+        raise UserError(f"{run.path} is a folder of other things (it has no recipe.json): name a new one with --out")
+    if run.path.exists() and not run.path.is_dir():
+        raise UserError(f"--out {run.path} is a file: name a folder")
+
+
+def _nothing() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def say(engine: Engine, *lines: str) -> None:
+    """Lines to the user, once for all ranks."""
+    if engine.rank == 0:
+        for line in lines:
+            print(line, file=sys.stderr, flush=True)
