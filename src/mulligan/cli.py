@@ -76,7 +76,10 @@ def train_command(argv: Sequence[str]) -> None:
     """mulligan train RECIPE --data SOURCE [options]"""
     name = next((word for word in argv if not word.startswith("-")), None)
     if name is None:
-        print("usage: mulligan train RECIPE --data SOURCE [options]\n`mulligan recipes` lists the recipes; `mulligan train RECIPE --help` its options.")
+        print(
+            "usage: mulligan train RECIPE --data SOURCE [options]\n`mulligan recipes` lists the recipes; "
+            "`mulligan train RECIPE --help` its options."
+        )
         raise SystemExit(0 if {"-h", "--help"} & set(argv) else 2)
     from .verbs import train
     from .zoo import find
@@ -84,7 +87,9 @@ def train_command(argv: Sequence[str]) -> None:
     recipe = find(name)
     rest = list(argv)
     rest.remove(name)
-    given = tyro.cli(form(recipe), args=rest, prog=f"mulligan train {name}", description=f"{recipe.summary}\n\n{recipe.paper}")
+    given = tyro.cli(
+        form(recipe), args=rest, prog=f"mulligan train {name}", description=f"{recipe.summary}\n\n{recipe.paper}"
+    )
     train(name, **vars(given))
 
 
@@ -92,7 +97,9 @@ def form(recipe: Recipe) -> type:
     """The recipe's arguments and the options of `train` as one dataclass for the parser."""
     import dataclasses
 
-    fields: list[Any] = [("data", Annotated[str, tyro.conf.arg(help="folder, zip, .npy, .npz or a name (see mulligan --help)")])]
+    fields: list[Any] = [
+        ("data", Annotated[str, tyro.conf.arg(help="folder, zip, .npy, .npz or a name (see mulligan --help)")])
+    ]
     for parameter in recipe.parameters():
         text = USUAL.get(parameter.name, "")
         kind = Annotated[parameter.annotation, tyro.conf.arg(help=text)] if text else parameter.annotation
@@ -205,7 +212,9 @@ class writing:
         if isinstance(error, OSError):
             from .core.errors import UserError
 
-            raise UserError(f"can't write {self.path} ({error.strerror or error}): name another place with --out") from error
+            raise UserError(
+                f"can't write {self.path} ({error.strerror or error}): name another place with --out"
+            ) from error
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -215,7 +224,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point. Exit code 2 for wrong input, 130 and 143 after SIGINT and SIGTERM, 3 for numbers that left the finite."""
+    """Entry point.
+
+    Exit code 2 for wrong input, 130 and 143 after SIGINT and SIGTERM, 3 where numbers left the finite.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(HELP, end="")

@@ -69,7 +69,9 @@ class Experiment(Run):
         try:
             sampler.load_state_dict(self._weights())
         except RuntimeError as error:
-            raise UserError(f"the weights in {self.path} don't fit its recipe ({str(error).splitlines()[0]})") from error
+            raise UserError(
+                f"the weights in {self.path} don't fit its recipe ({str(error).splitlines()[0]})"
+            ) from error
         return sampler.to(self.device).eval().requires_grad_(False)
 
     def _weights(self) -> dict[str, Tensor]:
@@ -80,7 +82,9 @@ class Experiment(Run):
             try:
                 return load_file(self.sampler_file)
             except SafetensorError as error:
-                raise UserError(f"{self.sampler_file} is damaged ({error}): delete it, the newest checkpoint is used then") from error
+                raise UserError(
+                    f"{self.sampler_file} is damaged ({error}): delete it, the newest checkpoint is used then"
+                ) from error
         state, _ = self.checkpoints.load()
         if state is None:
             raise UserError(f"{self.path} has no weights yet: train it to its first checkpoint")
@@ -94,16 +98,24 @@ class Experiment(Run):
         return names if len(names) == count else tuple(str(i) for i in range(count))
 
     def label(self, label: int | str) -> int:
-        """The number of a class given by number or name. Raises UserError on a run without labels or for an unknown one."""
+        """The number of a class given by number or name.
+
+        Raises UserError on a run without labels or for an unknown one.
+        """
         if not self.classes:
-            raise UserError(f"{self.path} was trained without labels ({self.recipe.name}): leave --label out, or train cgan, acgan or projection")
+            raise UserError(
+                f"{self.path} was trained without labels ({self.recipe.name}): leave --label out, or train "
+                "cgan, acgan or projection"
+            )
         names = [str(name) for name in self.classes]
         if str(label) in names:
             return names.index(str(label))
         if str(label).isdigit() and int(label) < len(names):
             return int(label)
         shown = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
-        raise UserError(f"no label {label!r} in {self.path}: take one of {shown}, or a number from 0 to {len(names) - 1}")
+        raise UserError(
+            f"no label {label!r} in {self.path}: take one of {shown}, or a number from 0 to {len(names) - 1}"
+        )
 
     def latents(self, n: int, seed: int = 0) -> Tensor:
         """z (n, latent); the same for the same seed on every device."""
@@ -113,7 +125,8 @@ class Experiment(Run):
         """Samples (n, *shape) for latents, float32 on the CPU."""
         with torch.no_grad():
             parts = [
-                self.sampler.decode(z[i : i + CHUNK], None if y is None else y[i : i + CHUNK]).float().cpu() for i in range(0, len(z), CHUNK)
+                self.sampler.decode(z[i : i + CHUNK], None if y is None else y[i : i + CHUNK]).float().cpu()
+                for i in range(0, len(z), CHUNK)
             ]
         return torch.cat(parts)
 
@@ -131,10 +144,14 @@ class Experiment(Run):
             return torch.full((n,), self.label(label), device=self.device)
         return torch.arange(n, device=self.device) % len(self.classes) if self.classes else None
 
-    def interpolate(self, steps: int = 16, through: int = 5, seed: int = 0, label: int | str | None = None, walks: int = 9) -> Tensor:
+    def interpolate(
+        self, steps: int = 16, through: int = 5, seed: int = 0, label: int | str | None = None, walks: int = 9
+    ) -> Tensor:
         """A closed walk through `through` latents, spherical, `steps` frames each: (frames, walks, *shape)."""
         if steps < 1 or through < 2 or walks < 1:
-            raise UserError(f"steps {steps}, through {through}, walks {walks}: needs at least 1 step, 2 latents and 1 walk")
+            raise UserError(
+                f"steps {steps}, through {through}, walks {walks}: needs at least 1 step, 2 latents and 1 walk"
+            )
         stops = self.latents(through * walks, seed).view(through, walks, -1)
         times = torch.arange(steps, device=stops.device) / steps
         path = torch.cat([slerp(stops[i], stops[(i + 1) % through], times) for i in range(through)])

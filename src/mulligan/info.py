@@ -11,7 +11,7 @@ from .zoo import SHELF, find
 
 
 def describe(path: Path) -> str:
-    """A run in a few lines: recipe, what differs from its defaults, data, progress, files. Nothing of the run is executed.
+    """A run in a few lines: recipe, what differs from its defaults, data, progress, files; nothing of it is executed.
 
     Raises UserError where it isn't a run folder.
     """
@@ -26,10 +26,18 @@ def describe(path: Path) -> str:
         ("run", str(path)),
         ("recipe", f"{settings['recipe']}  ({settings.get('paper') or 'no paper named'})"),
         ("changed", changed(settings["recipe"], arguments)),
-        ("data", f"{data['source']}: {data['count']:,} × {'×'.join(map(str, data['shape']))}" + (f", {len(data['classes'])} classes" if data["classes"] else "")),
+        (
+            "data",
+            f"{data['source']}: {data['count']:,} × {'×'.join(map(str, data['shape']))}"
+            + (f", {len(data['classes'])} classes" if data["classes"] else ""),
+        ),
         ("budget", f"{rows[-1]['images'] if rows else 0:,} of {arguments.get('images', 0):,} images"),
         ("numbers", brief(rows[-1]) if rows else "none yet"),
-        ("saved", ", ".join(f"{p.name} ({index.get(p.name, {}).get('images', 0):,} images)" for p in checkpoints) or "no checkpoint yet"),
+        (
+            "saved",
+            ", ".join(f"{p.name} ({index.get(p.name, {}).get('images', 0):,} images)" for p in checkpoints)
+            or "no checkpoint yet",
+        ),
         ("best", run.checkpoints.best() or "no score was asked for"),
         ("files", ", ".join(p.name for p in (run.sampler_file, run.curves, run.log_file) if p.is_file()) or "none yet"),
         ("made with", ", ".join(f"{name} {version}" for name, version in settings.get("versions", {}).items())),
@@ -41,4 +49,7 @@ def describe(path: Path) -> str:
 def changed(recipe: str, arguments: dict[str, object]) -> str:
     """The arguments that are not the recipe's defaults; all of them for a recipe of the user's own file."""
     defaults = flatten(find(recipe).defaults()) if recipe in SHELF else {}
-    return ", ".join(f"{name} {value}" for name, value in arguments.items() if defaults.get(name) != value) or "nothing: the recipe's defaults"
+    return (
+        ", ".join(f"{name} {value}" for name, value in arguments.items() if defaults.get(name) != value)
+        or "nothing: the recipe's defaults"
+    )

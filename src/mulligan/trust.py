@@ -1,4 +1,4 @@
-"""A run names the recipe it was trained with. A recipe file is a program, so only files that this user has trained run."""
+"""A run names its recipe. A recipe file is a program, so only files that this user has trained with are run."""
 
 from __future__ import annotations
 
@@ -27,10 +27,14 @@ def find_trusted(spec: str, sha256: str) -> Recipe:
 
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
-        raise UserError(f"{path} has changed since the run was trained (SHA-256 {found[:12]}… instead of {sha256[:12]}…): put the old version back")
+        raise UserError(
+            f"{path} has changed since the run was trained (SHA-256 {found[:12]}… instead of {sha256[:12]}…): "
+            "put the old version back"
+        )
     if found not in known():
         raise UserError(
-            f"the run wants to execute {path}, which was never trained with by this user. Read the file; if it is good, "
+            f"the run wants to execute {path}, which was never trained with by this user. Read the file; if "
+            "it is good, "
             f"allow it with: mulligan trust {path}"
         )
     return find(spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from .trust import trust
 from .zoo import find, shelf
 
 SHEET = 64  # samples on a sheet
+CURVES_EVERY = 30.0  # seconds between drawings of the curves while training
 
 
 def recipes() -> list[Recipe]:
@@ -72,7 +74,13 @@ def train(
     engine = Engine(device, seed, precision)
     try:
         source = open_source(
-            data, size=parse_size(size), channels=channels, root=data_root, cache=cache, max_bad=max_bad, progress=engine.rank == 0
+            data,
+            size=parse_size(size),
+            channels=channels,
+            root=data_root,
+            cache=cache,
+            max_bad=max_bad,
+            progress=engine.rank == 0,
         )
         run = Experiment(out or Path("runs") / f"{made.name}-{source.name}", str(engine.device))
         settings = describe(made, chosen, data, source, seed, precision)
@@ -97,9 +105,13 @@ def _fit(
     fresh = not run.exists
     if not fresh:
         compare(run, settings, plan)
-    defaults = {"log": plan.images // 200, "preview": plan.images // 10, "checkpoint": plan.images // 10}
+    defaults = {"log": plan.images // 200, "preview": max(plan.images // 10, 5_000), "checkpoint": plan.images // 10}
     rhythm = Rhythm(**{name: max(every[name] or default, 1) for name, default in defaults.items()})
-    hooks = Hooks(preview=previewer(run, plan, source), score=score, log=[tensorboard_writer(run)] if tensorboard and engine.rank == 0 else [])
+    hooks = Hooks(
+        preview=previewer(run, plan, source),
+        score=score,
+        log=[tensorboard_writer(run)] if tensorboard and engine.rank == 0 else [],
+    )
     trainer = Trainer(plan, source, run, engine, accumulate=accumulate, rhythm=rhythm, hooks=hooks)
     if engine.rank == 0 and (fresh or run.settings()["arguments"] != settings["arguments"]):
         run.create(settings)
@@ -109,14 +121,23 @@ def _fit(
         say(engine, f"already finished: {start:,} images; a larger --images goes on")
     else:
         name = settings["recipe"].rpartition("/")[2]
-        say(engine, f"{name} on {source.name}: {len(source):,} × {'×'.join(map(str, source.shape))}, {engine.device}, to {plan.images:,} images in {run.path}")
+        say(
+            engine,
+            f"{name} on {source.name}: {len(source):,} × {'×'.join(map(str, source.shape))}, {engine.device}, "
+            f"to {plan.images:,} images in {run.path}",
+        )
     try:
         trainer.fit()
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        if (
+            isinstance(error, RuntimeError)
+            and not isinstance(error, torch.OutOfMemoryError)
+            and "can't allocate memory" not in str(error)
+        ):
             raise
         raise UserError(
-            f"out of memory with batch {plan.batch} at {'×'.join(map(str, source.shape))} on {engine.device}: lower --batch, --width or --size, "
+            f"out of memory with batch {plan.batch} at {'×'.join(map(str, source.shape))} on {engine.device}: "
+            "lower --batch, --width or --size, "
             "or keep the batch and share it with --accumulate 4"
         ) from error
     if engine.rank == 0:
@@ -138,7 +159,9 @@ def _resume(run: Experiment, trainer: Trainer, engine: Engine, fresh: bool) -> N
         say(engine, "the run has no checkpoint yet: starting from the beginning")
 
 
-def describe(recipe: Recipe, arguments: dict[str, Any], data: str | Path, source: Any, seed: int, precision: str) -> dict[str, Any]:
+def describe(
+    recipe: Recipe, arguments: dict[str, Any], data: str | Path, source: Any, seed: int, precision: str
+) -> dict[str, Any]:
     """What `recipe.json` records."""
     facts = {
         "source": str(data), "name": source.name, "shape": list(source.shape), "classes": list(source.classes),
@@ -146,8 +169,8 @@ def describe(recipe: Recipe, arguments: dict[str, Any], data: str | Path, source
     }  # fmt: skip
     versions = {"mulligan": __version__, "torch": torch.__version__, "python": platform.python_version()}
     return {
-        "recipe": recipe.spec, "sha256": recipe.sha256, "paper": recipe.paper, "arguments": flatten(arguments), "data": facts,
-        "seed": seed, "precision": precision, "versions": versions,
+        "recipe": recipe.spec, "sha256": recipe.sha256, "paper": recipe.paper, "arguments": flatten(arguments),
+        "data": facts, "seed": seed, "precision": precision, "versions": versions,
     }  # fmt: skip
 
 
@@ -157,19 +180,30 @@ def compare(run: Run, asked: dict[str, Any], plan: Plan) -> None:
     A larger budget is no difference unless something runs down with the budget.
     """
     there = run.settings()
-    told: list[tuple[str, Any, Any]] = [(key, there.get(key), asked[key]) for key in ("recipe", "sha256", "seed", "precision")]
+    told: list[tuple[str, Any, Any]] = [
+        (key, there.get(key), asked[key]) for key in ("recipe", "sha256", "seed", "precision")
+    ]
     keys = {**there["arguments"], **asked["arguments"]}
     told += [("--" + key.replace("_", "-"), there["arguments"].get(key), asked["arguments"].get(key)) for key in keys]
-    told += [(f"data {key}", there["data"].get(key), asked["data"][key]) for key in ("shape", "count", "classes", "fingerprint")]
+    told += [
+        (f"data {key}", there["data"].get(key), asked["data"][key])
+        for key in ("shape", "count", "classes", "fingerprint")
+    ]
     differ = [(name, old, new) for name, old, new in told if old != new]
     noise = getattr(getattr(plan.game, "stabilize", None), "instance_noise", 0)
     if plan.schedule == "constant" and not noise:
         differ = [row for row in differ if not (row[0] == "--images" and row[2] > row[1])]
     if differ:
         lines = "; ".join(f"{name}: {_short(old)} in the run, {_short(new)} asked for" for name, old, new in differ)
-        raise UserError(f"{run.path} was made with other settings ({lines}). Take the same ones to go on, or another --out to start anew.")
+        raise UserError(
+            f"{run.path} was made with other settings ({lines}). Take the same ones to go on, or another "
+            "--out to start anew."
+        )
     if there.get("versions", {}).get("torch") != torch.__version__:
-        warn(f"the run was made with torch {there.get('versions', {}).get('torch')}, this is {torch.__version__}: numbers may differ in the last digits")
+        warn(
+            f"the run was made with torch {there.get('versions', {}).get('torch')}, this is "
+            f"{torch.__version__}: numbers may differ in the last digits"
+        )
 
 
 def _short(value: Any) -> str:
@@ -182,16 +216,25 @@ def previewer(run: Experiment, plan: Plan, source: Any) -> Callable[[nn.Module, 
     reference = source.gather(torch.arange(min(len(source), 2000)))["x"] if len(source.shape) == 1 else None
     media = for_shape(source.shape, reference)
     classes = int(getattr(plan.game.sampler, "classes", 0))
+    drawn = 0.0
     count = 2000 if reference is not None else classes**2 if 4 <= classes <= 12 else SHEET
 
     def preview(sampler: Any, images: int) -> None:
+        nonlocal drawn
         z = sampler.latents(count, torch.Generator().manual_seed(0))
         y = torch.arange(count, device=z.device) % classes if classes else None
         with torch.no_grad():
-            x = torch.cat([sampler.decode(z[i : i + SHEET], None if y is None else y[i : i + SHEET]) for i in range(0, count, SHEET)])
+            x = torch.cat(
+                [
+                    sampler.decode(z[i : i + SHEET], None if y is None else y[i : i + SHEET])
+                    for i in range(0, count, SHEET)
+                ]
+            )
         run.samples.mkdir(parents=True, exist_ok=True)
         media.sheet(x.float().cpu(), run.samples / f"{images:010d}.png")
-        curves.draw(run.rows(), run.curves)
+        if images >= plan.images or time.monotonic() - drawn > CURVES_EVERY:
+            curves.draw(run.rows(), run.curves)
+            drawn = time.monotonic()
 
     return preview
 
@@ -219,7 +262,11 @@ def report(run: Experiment, trainer: Trainer) -> None:
     rows = [row for row in run.rows() if "event" not in row]
     sheets = sorted(run.samples.glob("*.png"))
     numbers = brief(rows[-1]) if rows else "none logged"
-    rate = f", {duration(rows[-1]['seconds'])} at {rows[-1]['images_per_second']:,.0f} images/s" if rows and "seconds" in rows[-1] else ""
+    rate = (
+        f", {duration(rows[-1]['seconds'])} at {rows[-1]['images_per_second']:,.0f} images/s"
+        if rows and "seconds" in rows[-1]
+        else ""
+    )
     lines = [
         f"done: {trainer.clock.images:,} images in {trainer.clock.round:,} rounds{rate}",
         f"samples  {sheets[-1] if sheets else 'none'}",
@@ -235,7 +282,11 @@ def parse_size(size: int | str | tuple[int, int] | None) -> tuple[int, int] | No
     if size is None:
         return None
     try:
-        sides = [int(side) for side in str(size).lower().split("x")] if isinstance(size, (int, str)) else [int(side) for side in size]
+        sides = (
+            [int(side) for side in str(size).lower().split("x")]
+            if isinstance(size, (int, str))
+            else [int(side) for side in size]
+        )
     except ValueError:
         sides = []
     if not 1 <= len(sides) <= 2 or min(sides, default=0) < 1:

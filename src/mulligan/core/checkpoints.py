@@ -1,8 +1,8 @@
 """Checkpoints that survive a kill, a full disk and a flipped bit.
 
-Order of a save: write `*.tmp`, fsync, read back and compare, note name and SHA-256 in `index.jsonl` (fsync), rename over
-the final name, fsync the folder, and only then remove what is older. So a file with a final name is always whole, and
-its digest is always known before the file can be seen.
+Order of a save: write `*.tmp`, fsync, read back and compare, note name and SHA-256 in `index.jsonl` (fsync), rename
+over the final name, fsync the folder, and only then remove what is older. So a file with a final name is always whole,
+and its digest is always known before the file can be seen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -117,7 +117,9 @@ class Checkpoints:
 
     def best(self) -> str | None:
         """Name of the checkpoint with the lowest score, where any has one."""
-        scored = {name: row["score"] for name, row in self.index().items() if isinstance(row.get("score"), (int, float))}
+        scored = {
+            name: row["score"] for name, row in self.index().items() if isinstance(row.get("score"), (int, float))
+        }
         present = {name: score for name, score in scored.items() if (self.folder / name).exists()}
         return min(present, key=present.__getitem__) if present else None
 
@@ -179,7 +181,7 @@ def _write(state: dict[str, Any], path: Path) -> tuple[int, str]:
     with path.open("wb") as file:
         hashing = _Hashing(file)
         try:
-            torch.save(state, hashing)
+            torch.save(state, cast(BinaryIO, hashing))
         except RuntimeError as error:
             raise hashing.error or OSError(f"torch could not write {path.name}: {error}") from error
         file.flush()

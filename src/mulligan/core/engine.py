@@ -129,8 +129,8 @@ class Engine:
         self._zero(player)
         if optim.clip_weights:
             with torch.no_grad():
-                torch._foreach_clamp_min_(parameters, -optim.clip_weights)
-                torch._foreach_clamp_max_(parameters, optim.clip_weights)
+                for parameter in parameters:
+                    parameter.clamp_(-optim.clip_weights, optim.clip_weights)
         return loss, norm
 
     def _zero(self, player: str) -> None:
@@ -138,7 +138,9 @@ class Engine:
             parameter.grad = None
 
     def _mean_gradients(self, grads: list[Tensor], loss: float) -> float:
-        flat = torch.cat([g.reshape(-1) for g in grads] + [torch.full((1,), loss, dtype=grads[0].dtype, device=self.device)])
+        flat = torch.cat(
+            [g.reshape(-1) for g in grads] + [torch.full((1,), loss, dtype=grads[0].dtype, device=self.device)]
+        )
         dist.all_reduce(flat)
         flat /= self.world
         offset = 0
@@ -200,11 +202,15 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     if kind not in there:
         raise UserError(f"unknown device {name!r}: take one of auto, cpu, cuda, mps")
     if not there[kind]:
-        raise UserError(f"device {name!r} isn't there (torch {torch.__version__} finds none): take --device cpu or --device auto")
+        raise UserError(
+            f"device {name!r} isn't there (torch {torch.__version__} finds none): take --device cpu or --device auto"
+        )
     if kind == "cuda":
         index = int(name.split(":")[1]) if ":" in name else local_rank
         if index >= torch.cuda.device_count():
-            raise UserError(f"device cuda:{index} isn't there: this machine has {torch.cuda.device_count()}, counted from 0")
+            raise UserError(
+                f"device cuda:{index} isn't there: this machine has {torch.cuda.device_count()}, counted from 0"
+            )
         torch.cuda.set_device(index)
         return torch.device("cuda", index)
     return torch.device(kind)

@@ -57,4 +57,6 @@ class Game(nn.Module):
             found = owners.get(id(parameter), [])
             if len(found) != 1:
                 who = " and ".join(found) if found else "no player"
-                raise TypeError(f"parameter {name!r} of {type(self).__name__} belongs to {who}: list its module once in `players`")
+                raise TypeError(
+                    f"parameter {name!r} of {type(self).__name__} belongs to {who}: list its module once in `players`"
+                )

@@ -28,7 +28,14 @@ class Progress:
         if self.show and self.terminal:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=self.clock.budget, initial=self.first, unit="img", unit_scale=True, dynamic_ncols=True, mininterval=0)
+            self.bar = tqdm(
+                total=self.clock.budget,
+                initial=self.first,
+                unit="img",
+                unit_scale=True,
+                dynamic_ncols=True,
+                mininterval=0,
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -40,7 +47,10 @@ class Progress:
     def rates(self) -> dict[str, float]:
         """Seconds since the start of this process's part of the run, and images per second over it."""
         seconds = time.monotonic() - self.started
-        return {"seconds": round(seconds, 3), "images_per_second": round((self.clock.images - self.first) / max(seconds, 1e-9), 1)}
+        return {
+            "seconds": round(seconds, 3),
+            "images_per_second": round((self.clock.images - self.first) / max(seconds, 1e-9), 1),
+        }
 
     def update(self, numbers: Numbers) -> None:
         now = time.monotonic()
@@ -54,11 +64,18 @@ class Progress:
         else:
             rate = self.rates()["images_per_second"]
             left = (self.clock.budget - self.clock.images) / max(rate, 1e-9)
-            print(f"{self.clock.images:,}/{self.clock.budget:,} images, {rate:,.0f}/s, {duration(left)} left, {text}", file=sys.stderr, flush=True)
+            print(
+                f"{self.clock.images:,}/{self.clock.budget:,} images, {rate:,.0f}/s, {duration(left)} left, {text}",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def brief(row: dict[str, float]) -> str:
-    names = [(k, k.replace("loss_", "")) for k in row if k.startswith("loss_")] + [("D(x)", "D(x)"), ("D(G(z))", "D(G(z))")]
+    names = [(k, k.replace("loss_", "")) for k in row if k.startswith("loss_")] + [
+        ("D(x)", "D(x)"),
+        ("D(G(z))", "D(G(z))"),
+    ]
     return " ".join(f"{short} {row[name]:.3g}" for name, short in names if name in row)
 
 

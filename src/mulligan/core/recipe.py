@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from .engine import Optim, Schedule
 from .errors import UserError
@@ -79,9 +79,12 @@ class Recipe:
         known = {p.name: p for p in self.parameters()}
         for name in given:
             if name not in known:
-                raise UserError(f"recipe {self.name} has no argument {name!r}{nearest(name, known)}; it has: {', '.join(known)}")
+                raise UserError(
+                    f"recipe {self.name} has no argument {name!r}{nearest(name, known)}; it has: {', '.join(known)}"
+                )
         return {
-            name: coerce(given[name], p.annotation, f"{self.name}: {name}") if name in given else p.default for name, p in known.items()
+            name: coerce(given[name], p.annotation, f"{self.name}: {name}") if name in given else p.default
+            for name, p in known.items()
         }
 
     def plan(self, data: Shape, arguments: dict[str, Any]) -> Plan:
@@ -100,7 +103,10 @@ def recipe(paper: str = "") -> Callable[[Callable[..., Plan]], Callable[..., Pla
     def register(build: Callable[..., Plan]) -> Callable[..., Plan]:
         first, *others = inspect.signature(build).parameters.values()
         if any(p.kind is not p.KEYWORD_ONLY or p.default is p.empty for p in others) or len(others) > MOST_ARGUMENTS:
-            raise TypeError(f"recipe {build.__name__}: after {first.name}, at most {MOST_ARGUMENTS} keyword-only arguments, each with a default")
+            raise TypeError(
+                f"recipe {build.__name__}: after {first.name}, at most {MOST_ARGUMENTS} keyword-only arguments, "
+                "each with a default"
+            )
         REGISTRY[build.__name__] = Recipe(build.__name__, build, paper, build.__name__)
         return build
 
@@ -125,7 +131,7 @@ def from_file(spec: str) -> Recipe:
     before = dict(REGISTRY)
     try:
         module_spec.loader.exec_module(module)
-        build = getattr(module, name, None)
+        build: Any = getattr(module, name, None)
         made = [key for key in REGISTRY if REGISTRY[key] is not before.get(key)]
         found = REGISTRY.get(name) if name in made else None
     finally:
@@ -134,7 +140,8 @@ def from_file(spec: str) -> Recipe:
     if build is None or not callable(build):
         raise UserError(f"{file_name} has no recipe {name!r}{nearest(name, made)}; it has: {', '.join(made) or 'none'}")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Recipe(name, build, found.paper if found else "", f"{path}:{name}", sha256)
+    made_by = found.build if found else cast(Callable[..., Plan], build)
+    return Recipe(name, made_by, found.paper if found else "", f"{path}:{name}", sha256)
 
 
 def nearest(word: str, known: typing.Iterable[str]) -> str:

@@ -52,7 +52,9 @@ class Run:
         except (OSError, ValueError) as error:
             raise UserError(f"{self.recipe_file} can't be read ({error}): put a good copy back") from error
         if found.get("format", 0) > FORMAT:
-            raise UserError(f"{self.path} was written by a newer Mulligan (format {found['format']}, known {FORMAT}): upgrade")
+            raise UserError(
+                f"{self.path} was written by a newer Mulligan (format {found['format']}, known {FORMAT}): upgrade"
+            )
         return found
 
     def create(self, settings: dict[str, Any]) -> None:
@@ -63,7 +65,9 @@ class Run:
             self.samples.mkdir(parents=True, exist_ok=True)
             write_whole(self.recipe_file, json.dumps({"format": FORMAT, **settings}, indent=2) + "\n")
         except OSError as error:
-            raise UserError(f"can't write to {self.path} ({error.strerror or error}): name another folder with --out") from error
+            raise UserError(
+                f"can't write to {self.path} ({error.strerror or error}): name another folder with --out"
+            ) from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -76,7 +80,10 @@ class Run:
         with lock.open("a+", encoding="utf-8") as file:
             if not _hold(file):
                 file.seek(0)
-                raise UserError(f"{self.path} is in use by {file.read().strip() or 'another process'}: wait for it, or name another --out")
+                raise UserError(
+                    f"{self.path} is in use by {file.read().strip() or 'another process'}: wait for it, or "
+                    "name another --out"
+                )
             file.seek(0)
             file.truncate()
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
@@ -123,7 +130,10 @@ class Run:
                 self._complaints.add(what)
                 with contextlib.suppress(OSError):
                     where = free_space(self.path if self.path.exists() else self.path.absolute().parent)
-                    warn(f"{what} could not be written to {self.path} ({error.strerror or error}; {where}): the run goes on")
+                    warn(
+                        f"{what} could not be written to {self.path} ({error.strerror or error}; {where}): "
+                        "the run goes on"
+                    )
         else:
             if what in self._complaints:
                 self._complaints.discard(what)

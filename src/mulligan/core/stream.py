@@ -60,7 +60,14 @@ class Stream:
     """
 
     def __init__(
-        self, source: Rows, batch: int, *, seed: int = 0, shard: int = 0, shards: int = 1, device: str | torch.device = "cpu"
+        self,
+        source: Rows,
+        batch: int,
+        *,
+        seed: int = 0,
+        shard: int = 0,
+        shards: int = 1,
+        device: str | torch.device = "cpu",
     ) -> None:
         if len(source) == 0:
             raise ValueError("a stream needs at least one item")

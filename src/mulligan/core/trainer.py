@@ -52,7 +52,15 @@ class Trainer:
     """Plays a plan's game on a data source, in a run folder, until its budget of images is used."""
 
     def __init__(
-        self, plan: Plan, source: Rows, run: Run, engine: Engine, *, accumulate: int = 1, rhythm: Rhythm | None = None, hooks: Hooks | None = None
+        self,
+        plan: Plan,
+        source: Rows,
+        run: Run,
+        engine: Engine,
+        *,
+        accumulate: int = 1,
+        rhythm: Rhythm | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         self.plan, self.run, self.engine, self.hooks = plan, run, engine, hooks or Hooks()
         self.game = plan.game.to(engine.device).train()
@@ -61,7 +69,14 @@ class Trainer:
         self.clock = Clock(budget=plan.images)
         shards = engine.world * accumulate
         self.streams = [
-            Stream(source, per_shard(plan.batch, shards), seed=engine.seed, shard=engine.rank * accumulate + i, shards=shards, device=engine.device)
+            Stream(
+                source,
+                per_shard(plan.batch, shards),
+                seed=engine.seed,
+                shard=engine.rank * accumulate + i,
+                shards=shards,
+                device=engine.device,
+            )
             for i in range(accumulate)
         ]
         self.every = rhythm or Rhythm(max(plan.images // 200, 1), max(plan.images // 10, 1), max(plan.images // 10, 1))
@@ -79,7 +94,11 @@ class Trainer:
                     self._log(progress)
                 if not signalled and (clock.images >= due.preview or done):
                     self._preview()
-                if done or clock.images >= due.checkpoint or engine.agree(time.monotonic() - saved > self.every.seconds):
+                if (
+                    done
+                    or clock.images >= due.checkpoint
+                    or engine.agree(time.monotonic() - saved > self.every.seconds)
+                ):
                     self._save()
                     saved = time.monotonic()
                 if done:
@@ -88,7 +107,11 @@ class Trainer:
                 self._round()
                 progress.update(self.window)
         if signalled:
-            raise Interrupted(stop.number or 15, f"stopped by a signal at round {clock.round:,} ({clock.images:,} images), state saved in {run.path}: the same command goes on")
+            raise Interrupted(
+                stop.number or 15,
+                f"stopped by a signal at round {clock.round:,} ({clock.images:,} images), state saved in "
+                f"{run.path}: the same command goes on",
+            )
 
     def _round(self) -> None:
         clock, engine = self.clock, self.engine
@@ -108,7 +131,7 @@ class Trainer:
         self.average.update(clock.images - before, clock.images)
 
     def _turns(self) -> Iterator[tuple[Turn, bool]]:
-        """The turns of one round. Micro-batches and ranks are shards with a random stream and a share of the data each."""
+        """The turns of one round. Each micro-batch of each rank has its own random stream and share of the data."""
         engine, clock = self.engine, self.clock
         first = engine.rank * len(self.streams)
         if len(self.streams) == 1:
@@ -154,7 +177,11 @@ class Trainer:
     def _save(self) -> None:
         if self.engine.rank:
             return
-        sick = [name for name, value in self.game.state_dict().items() if value.is_floating_point() and not bool(value.isfinite().all())]
+        sick = [
+            name
+            for name, value in self.game.state_dict().items()
+            if value.is_floating_point() and not bool(value.isfinite().all())
+        ]
         if sick:
             raise self._explained(NonFinite("", math.nan, math.nan, f"weights are not finite: {', '.join(sick[:3])}"))
         sampler = self.average.refresh()
@@ -162,16 +189,27 @@ class Trainer:
         if self.hooks.score:
             facts["score"] = float(self.hooks.score(sampler))
         if self.run.save(self.state(), self.clock.round, **facts):
-            self.run.write_sampler(sampler, {"round": self.clock.round, "images": self.clock.images, **self.run.settings()})
+            self.run.write_sampler(
+                sampler, {"round": self.clock.round, "images": self.clock.images, **self.run.settings()}
+            )
 
     def _explained(self, error: NonFinite) -> NonFinite:
         last = ", ".join(f"{name} {value:.4g}" for name, value in self.window.last.items()) or "none yet"
         text = (
-            f"round {self.clock.round:,} ({self.clock.images:,} images): {error}. Stopped before the step; checkpoints keep finite weights. "
+            f"round {self.clock.round:,} ({self.clock.images:,} images): {error}. Stopped before the step; "
+            "checkpoints keep finite weights. "
             f"Last finite numbers: {last}. Try a lower --lr, or --stabilize.r1 1."
         )
         if self.engine.rank == 0:
-            self.run.log({"round": self.clock.round, "images": self.clock.images, "event": "non-finite", "player": error.player, "text": str(error)})
+            self.run.log(
+                {
+                    "round": self.clock.round,
+                    "images": self.clock.images,
+                    "event": "non-finite",
+                    "player": error.player,
+                    "text": str(error),
+                }
+            )
         return NonFinite(error.player, error.loss, error.norm, text)
 
     def state(self) -> dict[str, Any]:
@@ -221,7 +259,7 @@ class Window:
             self.last[name] = value
 
     def row(self) -> dict[str, float]:
-        """Means of losses and gradient norms; logits and D(x), D(G(z)) = sigmoid of the logits, over the last rounds."""
+        """Means of losses and gradient norms; over the last rounds, logits and their sigmoids D(x) and D(G(z))."""
         row = {name: self.sums[name] / self.counts[name] for name in self.sums}
         for name, symbol in (("real", "D(x)"), ("fake", "D(G(z))")):
             if self.logits[name]:
@@ -233,5 +271,8 @@ class Window:
 def per_shard(batch: int, shards: int) -> int:
     """Raises UserError where the batch can't be shared out evenly."""
     if batch % shards:
-        raise UserError(f"batch {batch} can't be shared by {shards} processes × micro-batches: take a multiple of {shards} with --batch")
+        raise UserError(
+            f"batch {batch} can't be shared by {shards} processes × micro-batches: take a multiple of "
+            f"{shards} with --batch"
+        )
     return batch // shards

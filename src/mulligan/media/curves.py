@@ -25,7 +25,9 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> Path:
         for name in names:
             points = [(row["images"], row[name]) for row in rows if name in row]
             if points:
-                axes.plot(*zip(*points, strict=True), label=name.removeprefix("loss_").removeprefix("grad_"), linewidth=1.2)
+                axes.plot(
+                    *zip(*points, strict=True), label=name.removeprefix("loss_").removeprefix("grad_"), linewidth=1.2
+                )
         axes.set(title=title, xlabel="images", yscale=scale if any(axes.lines) else "linear")
         axes.grid(alpha=0.3)
         if axes.lines:

@@ -2,7 +2,7 @@
 
 import math
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +21,13 @@ def _counts(width: int, ups: int) -> list[int]:
     return [width * min(2**i, 8) for i in range(max(ups, 1))]
 
 
-def _norm(kind: str, channels: int) -> nn.Module:
+def _norm(kind: Norm, channels: int) -> nn.Module:
     match kind:
         case "batch":
             return nn.BatchNorm2d(channels)
         case "layer":
             return nn.GroupNorm(1, channels)
-        case "none":
-            return nn.Identity()
-    raise UserError(f"unknown norm {kind!r}: batch, layer or none")
+    return nn.Identity()
 
 
 @torch.no_grad()
@@ -67,12 +65,12 @@ class Generator(nn.Module):
         counts = [*reversed(_counts(width, ups)), colours]
         self.latent, self.shape, self.classes = latent, tuple(shape), classes
         self.base = (counts[0], base_height, base_width)
-        kind, bias = ("batch", False) if norm else ("none", True)
+        kind: Norm = "batch" if norm else "none"
         # A transposed convolution of a 1x1 input is a matrix product, and a matrix product is what runs fast.
-        self.project = nn.Linear(latent + classes, math.prod(self.base), bias=bias)
+        self.project = nn.Linear(latent + classes, math.prod(self.base), bias=not norm)
         self.norms = nn.ModuleList(_norm(kind, n) for n in counts[:-1])
         pairs = list(pairwise(counts))
-        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, *_kernel(ups), bias=bias) for a, b in pairs)
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, *_kernel(ups), bias=not norm) for a, b in pairs)
         _initialise(self)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -95,6 +93,8 @@ class Body(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], *, width: int = 64, norm: Norm = "batch") -> None:
         super().__init__()
+        if norm not in get_args(Norm):
+            raise UserError(f"unknown norm {norm!r}: {', '.join(get_args(Norm))}")
         colours, height, image_width = shape
         base_height, base_width, ups = pyramid(height, image_width)
         counts = [colours, *_counts(width, ups)]

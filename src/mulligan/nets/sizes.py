@@ -13,15 +13,18 @@ def _split(height: int, width: int) -> tuple[int, int, int] | None:
 
 
 def _nearby(height: int, width: int) -> list[tuple[int, int]]:
-    """The two closest sizes that work, the closest first."""
+    """The closest size that works below and the closest above, where there is one."""
     found = set()
-    for ups in range(max(max(height, width).bit_length(), 1)):
+    for ups in range(max(height, width).bit_length()):
         step = 2**ups
         for h in {height // step * step, -(-height // step) * step, 4 * step}:
             for w in {width // step * step, -(-width // step) * step, 4 * step}:
                 if _split(h, w):
                     found.add((h, w))
-    return sorted(found, key=lambda size: (abs(size[0] - height) + abs(size[1] - width), size))[:2]
+    nearest = sorted(found, key=lambda size: (abs(size[0] - height) + abs(size[1] - width), size))
+    below = [size for size in nearest if size[0] <= height and size[1] <= width]
+    above = [size for size in nearest if size[0] >= height and size[1] >= width]
+    return below[:1] + above[:1] or nearest[:1]
 
 
 def pyramid(height: int, width: int) -> tuple[int, int, int]:

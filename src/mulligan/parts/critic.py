@@ -51,7 +51,9 @@ class Critic(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.D(self.look(x), y)
 
-    def judge(self, real: Tensor, fake: Tensor, y: Tensor | None = None, y_fake: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def judge(
+        self, real: Tensor, fake: Tensor, y: Tensor | None = None, y_fake: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of both batches and the charge for D's turn: penalties and historical averaging, a scalar.
 
         Where r1 or r2 is due, the pass that gives the slope gives the logits too.
@@ -80,21 +82,32 @@ class Critic(nn.Module):
         """Logits and features in one pass, for games with a second head."""
         return self.D.logits_and_features(self.look(x), y)  # type: ignore[operator]
 
-    def charge(self, real: Tensor, fake: Tensor, logits: tuple[Tensor, Tensor], y: Tensor | None = None, y_fake: Tensor | None = None) -> Tensor:
+    def charge(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        logits: tuple[Tensor, Tensor],
+        y: Tensor | None = None,
+        y_fake: Tensor | None = None,
+    ) -> Tensor:
         """What `judge` charges, for a game that has its logits already; each slope takes a pass of its own."""
         s, labels = self.stabilize, (y,) if y is not None else ()
         charge = self._charges(real, fake, labels, *logits)
         if self.due and s.r1:
             charge = charge + s.lazy * s.r1 / 2 * slope(self, real, *labels)[1].mean()
         if self.due and s.r2:
-            charge = charge + s.lazy * s.r2 / 2 * slope(self, fake, *((y_fake,) if y_fake is not None else ()))[1].mean()
+            charge = (
+                charge + s.lazy * s.r2 / 2 * slope(self, fake, *((y_fake,) if y_fake is not None else ()))[1].mean()
+            )
         return charge
 
     @property
     def _one_pass(self) -> bool:
         return cast(bool, self.D.batch_independent)
 
-    def _charges(self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...], real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    def _charges(
+        self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...], real_logits: Tensor, fake_logits: Tensor
+    ) -> Tensor:
         s, charge = self.stabilize, real.new_zeros(())
         if self.due and s.gp:
             charge = charge + s.lazy * s.gp * gradient_penalty(self, real, fake, args=labels)
@@ -118,4 +131,3 @@ class Critic(nn.Module):
 def _halves(slopes: Tensor, r1: float, r2: float) -> Tensor:
     real, fake = slopes.chunk(2)
     return r1 / 2 * real.mean() + r2 / 2 * fake.mean()
-

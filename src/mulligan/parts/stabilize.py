@@ -46,13 +46,27 @@ class Stabilize:
     """Augment what D sees: color,translation,cutout or some of them (Zhao et al. 2020)."""
 
     def __post_init__(self) -> None:
-        for name in ("instance_noise", "feature_matching", "historical_averaging", "r1", "r2", "gp", "dragan", "lecam", "clip_weights"):
+        for name in (
+            "instance_noise",
+            "feature_matching",
+            "historical_averaging",
+            "r1",
+            "r2",
+            "gp",
+            "dragan",
+            "lecam",
+            "clip_weights",
+        ):
             if getattr(self, name) < 0:
                 raise UserError(f"stabilize.{name} is {getattr(self, name)}, but can't be negative")
         for name in ("packing", "lazy"):
             if getattr(self, name) < 1:
-                raise UserError(f"stabilize.{name} is {getattr(self, name)}, but must be at least 1 (1 switches it off)")
+                raise UserError(
+                    f"stabilize.{name} is {getattr(self, name)}, but must be at least 1 (1 switches it off)"
+                )
         if not 0 <= self.label_smoothing < 0.5:
-            raise UserError(f"stabilize.label_smoothing is {self.label_smoothing}, but must be in [0, 0.5): 0.1 is usual")
+            raise UserError(
+                f"stabilize.label_smoothing is {self.label_smoothing}, but must be in [0, 0.5): 0.1 is usual"
+            )
         if not 0 < self.noise_until <= 1:
             raise UserError(f"stabilize.noise_until is {self.noise_until}, but must be in (0, 1]")

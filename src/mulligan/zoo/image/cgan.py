@@ -29,7 +29,18 @@ def cgan(
 ) -> Plan:
     """Conditional GAN: one-hot label joined to z and to D's input; `sample --label 3` draws that class."""
     return classic(
-        data, objectives.nonsaturating, family="dcgan", latent=latent, width=width, batch=batch, critic_turns=critic_turns,
-        classes=classes_of(data, "cgan"), conditioning="concat",
-        optims=players(stabilize, lr, lr_d, betas), schedule=schedule, ema=ema, images=images, stabilize=stabilize,
-    )  # fmt: skip
+        data,
+        objectives.nonsaturating,
+        family="dcgan",
+        latent=latent,
+        width=width,
+        batch=batch,
+        critic_turns=critic_turns,
+        classes=classes_of(data, "cgan"),
+        conditioning="concat",
+        optims=players(stabilize, lr, lr_d, betas),
+        schedule=schedule,
+        ema=ema,
+        images=images,
+        stabilize=stabilize,
+    )

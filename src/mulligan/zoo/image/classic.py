@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mulligan.core.clock import Clock
 from mulligan.core.engine import Optim, Schedule
+from mulligan.core.errors import UserError
 from mulligan.core.game import Batch, Game, Turn
 from mulligan.core.recipe import Plan, Shape
 from mulligan.nets import dcgan, mlp, resnet
@@ -32,11 +33,22 @@ class Classic(Game):
     """
 
     def __init__(
-        self, sampler: nn.Module, D: nn.Module, objective: objectives.Objective, stabilize: Stabilize, *, critic_turns: int = 1, shared_fake: bool = False
+        self,
+        sampler: nn.Module,
+        D: nn.Module,
+        objective: objectives.Objective,
+        stabilize: Stabilize,
+        *,
+        critic_turns: int = 1,
+        shared_fake: bool = False,
     ) -> None:
         super().__init__()
         self.sampler, self.critic, self.stabilize = sampler, Critic(D, stabilize), stabilize
-        self.objective = objectives.smoothed(objective, real=1 - stabilize.label_smoothing) if stabilize.label_smoothing else objective
+        self.objective = (
+            objectives.smoothed(objective, real=1 - stabilize.label_smoothing)
+            if stabilize.label_smoothing
+            else objective
+        )
         self.critic_turns, self.shared_fake = critic_turns, shared_fake
         self.history = HistoricalAverage(sampler) if stabilize.historical_averaging else None
 
@@ -71,26 +83,44 @@ class Classic(Game):
 def generator(data: Shape, family: Family, latent: int, width: int, classes: int = 0, **options: Any) -> nn.Module:
     """The generator of a family for images, an MLP for points."""
     if len(data.shape) == 1:
-        return mlp.Generator(latent, data.shape, widths=(2 * width,) * 3, activation="relu", norm=False, output="none", classes=classes)
+        return mlp.Generator(
+            latent, data.shape, widths=(2 * width,) * 3, activation="relu", norm=False, output="none", classes=classes
+        )
     net = {"dcgan": dcgan.Generator, "resnet": resnet.Generator}[family]
-    return net(latent, data.shape, width=width, classes=classes, **options)
+    return net(latent, picture(data.shape), width=width, classes=classes, **options)
 
 
 def discriminator(
-    data: Shape, family: Family, width: int, stabilize: Stabilize, *, classes: int = 0, conditioning: Conditioning = "none", norm: str = "batch"
+    data: Shape,
+    family: Family,
+    width: int,
+    stabilize: Stabilize,
+    *,
+    classes: int = 0,
+    conditioning: Conditioning = "none",
+    norm: str = "batch",
 ) -> Discriminator:
     """The discriminator of a family for images, an MLP for points, with what `stabilize` builds into it."""
     shape = seen_shape(data.shape, stabilize.packing, classes if conditioning == "concat" else 0)
     if len(data.shape) == 1:
         body: nn.Module = mlp.Body(shape, widths=(2 * width,) * 3, dropout=0.0)
     elif family == "dcgan":
-        body = dcgan.Body(shape, width=width, norm=norm)  # type: ignore[arg-type]
+        body = dcgan.Body(picture(shape), width=width, norm=norm)  # type: ignore[arg-type]
     else:
         body = resnet.Body(shape, width=width)
     return finish(body, stabilize, classes=classes, conditioning=conditioning)
 
 
-def finish(body: nn.Module, stabilize: Stabilize, *, classes: int = 0, conditioning: Conditioning = "none") -> Discriminator:
+def picture(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(C, H, W). Raises UserError for data that is no picture."""
+    if len(shape) != 3:
+        raise UserError(f"this network makes pictures, and the data has shape {shape}")
+    return shape[0], shape[1], shape[2]
+
+
+def finish(
+    body: nn.Module, stabilize: Stabilize, *, classes: int = 0, conditioning: Conditioning = "none"
+) -> Discriminator:
     """Body and head as one discriminator, spectral norm applied where it is asked for."""
     minibatch = None if stabilize.minibatch == "none" else stabilize.minibatch
     D = Discriminator(body, classes=classes, conditioning=conditioning, minibatch=minibatch, packing=stabilize.packing)
@@ -106,13 +136,17 @@ def seen_shape(shape: tuple[int, ...], packing: int, classes: int = 0) -> tuple[
 
 
 def norm_for(stabilize: Stabilize, default: str = "batch") -> str:
-    """Batch norm couples the samples of a batch, which a gradient penalty must not see (Gulrajani et al. 2017, section 4)."""
+    """Batch norm couples the samples of a batch, which a penalty must not see (Gulrajani et al. 2017, section 4)."""
     penalized = stabilize.gp or stabilize.dragan or stabilize.r1 or stabilize.r2
     return "none" if default == "batch" and (penalized or stabilize.spectral_norm) else default
 
 
 def players(
-    stabilize: Stabilize, lr: float, lr_d: float | None, betas: tuple[float, float], kind: Literal["adam", "rmsprop", "sgd"] = "adam"
+    stabilize: Stabilize,
+    lr: float,
+    lr_d: float | None,
+    betas: tuple[float, float],
+    kind: Literal["adam", "rmsprop", "sgd"] = "adam",
 ) -> dict[str, Optim]:
     """One optimizer each; `lr_d` None means D learns as fast as G (two time scales: Heusel et al. 2017)."""
     G = Optim(lr, betas, kind)
@@ -142,7 +176,15 @@ def classic(
     """The plan of a recipe that differs from the others only in these."""
     G = generator(data, family, latent, width, classes)
     D = discriminator(
-        data, family, width_d or width, stabilize, classes=classes, conditioning=conditioning, norm=norm_for(stabilize, norm)
+        data,
+        family,
+        width_d or width,
+        stabilize,
+        classes=classes,
+        conditioning=conditioning,
+        norm=norm_for(stabilize, norm),
     )
-    game = Classic(Sampler(G, latent, classes), D, objective, stabilize, critic_turns=critic_turns, shared_fake=shared_fake)
+    game = Classic(
+        Sampler(G, latent, classes), D, objective, stabilize, critic_turns=critic_turns, shared_fake=shared_fake
+    )
     return Plan(game, optims, batch, images, ema, schedule)

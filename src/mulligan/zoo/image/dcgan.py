@@ -29,6 +29,17 @@ def dcgan(
 ) -> Plan:
     """Deep convolutional GAN: strided convolutions, batch norm, non-saturating loss."""
     return classic(
-        data, objectives.nonsaturating, family="dcgan", latent=latent, width=width, batch=batch, critic_turns=critic_turns,
-        optims=players(stabilize, lr, lr_d, betas), schedule=schedule, ema=ema, images=images, stabilize=stabilize, shared_fake=shared_fake,
-    )  # fmt: skip
+        data,
+        objectives.nonsaturating,
+        family="dcgan",
+        latent=latent,
+        width=width,
+        batch=batch,
+        critic_turns=critic_turns,
+        optims=players(stabilize, lr, lr_d, betas),
+        schedule=schedule,
+        ema=ema,
+        images=images,
+        stabilize=stabilize,
+        shared_fake=shared_fake,
+    )

@@ -58,7 +58,9 @@ def gan(
 ) -> Plan:
     """The original GAN: two multilayer perceptrons, non-saturating loss."""
     G, D = networks(data, latent, mlp, stabilize)
-    game = Classic(Sampler(G, latent), D, objectives.nonsaturating, stabilize, critic_turns=critic_turns, shared_fake=shared_fake)
+    game = Classic(
+        Sampler(G, latent), D, objectives.nonsaturating, stabilize, critic_turns=critic_turns, shared_fake=shared_fake
+    )
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema, schedule)
 
 
@@ -67,6 +69,10 @@ def networks(data: Shape, latent: int, form: MLP, stabilize: Stabilize):
     output = "none" if len(data.shape) == 1 else form.output
     G = mlp.Generator(latent, data.shape, widths=form.widths, activation=form.activation, norm=form.norm, output=output)
     body = mlp.Body(
-        seen_shape(data.shape, stabilize.packing), widths=form.widths[::-1], activation=form.activation_d, dropout=form.dropout, maxout=form.maxout
+        seen_shape(data.shape, stabilize.packing),
+        widths=form.widths[::-1],
+        activation=form.activation_d,
+        dropout=form.dropout,
+        maxout=form.maxout,
     )
     return G, finish(body, stabilize)

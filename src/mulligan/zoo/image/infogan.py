@@ -52,7 +52,9 @@ class Reader(nn.Module):
     def __init__(self, features: int, categories: int, continuous: int, packs: int = 1, hidden: int = 128) -> None:
         super().__init__()
         self.sizes, self.packs = [categories, continuous, continuous], packs
-        self.net = nn.Sequential(nn.Linear(features, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, packs * sum(self.sizes)))
+        self.net = nn.Sequential(
+            nn.Linear(features, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, packs * sum(self.sizes))
+        )
 
     def information(self, features: Tensor, category: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """The two parts of −L_I up to a constant: cross-entropy, and Gaussian negative log likelihood."""
@@ -66,12 +68,22 @@ class InfoGAN(Classic):
 
     players: ClassVar[dict[str, tuple[str, ...]]] = {"D": ("critic", "Q"), "G": ("sampler",)}
 
-    def __init__(self, sampler: CodeSampler, D: nn.Module, Q: Reader, stabilize: Stabilize, *, weight: float, weight_continuous: float, critic_turns: int) -> None:
+    def __init__(
+        self,
+        sampler: CodeSampler,
+        D: nn.Module,
+        Q: Reader,
+        stabilize: Stabilize,
+        *,
+        weight: float,
+        weight_continuous: float,
+        critic_turns: int,
+    ) -> None:
         super().__init__(sampler, D, objectives.nonsaturating, stabilize, critic_turns=critic_turns)
         self.Q, self.weight, self.weight_continuous = Q, weight, weight_continuous
 
     def play(self, data: Iterator[Batch], clock: Clock) -> Iterator[Turn]:
-        D, G, objective = self.critic.at(clock), self.sampler, self.objective
+        D, objective = self.critic.at(clock), self.objective
         x = torch.empty(0)
 
         for _ in range(self.critic_turns):

@@ -28,6 +28,16 @@ def lsgan(
 ) -> Plan:
     """Least-squares GAN: D regresses 1 for real and 0 for generated, so far-off samples keep a gradient."""
     return classic(
-        data, objectives.least_squares, family="dcgan", latent=latent, width=width, batch=batch, critic_turns=critic_turns,
-        optims=players(stabilize, lr, lr_d, betas), schedule=schedule, ema=ema, images=images, stabilize=stabilize,
-    )  # fmt: skip
+        data,
+        objectives.least_squares,
+        family="dcgan",
+        latent=latent,
+        width=width,
+        batch=batch,
+        critic_turns=critic_turns,
+        optims=players(stabilize, lr, lr_d, betas),
+        schedule=schedule,
+        ema=ema,
+        images=images,
+        stabilize=stabilize,
+    )

@@ -29,7 +29,19 @@ def projection(
 ) -> Plan:
     """Conditional GAN with a projection discriminator (equation 3) and conditional batch norm in G."""
     return classic(
-        data, objectives.hinge, family="resnet", latent=latent, width=width, width_d=max(width // 2, 1), batch=batch, critic_turns=critic_turns,
-        classes=classes_of(data, "projection"), conditioning="projection",
-        optims=players(stabilize, lr, lr_d, betas), schedule=schedule, ema=ema, images=images, stabilize=stabilize,
-    )  # fmt: skip
+        data,
+        objectives.hinge,
+        family="resnet",
+        latent=latent,
+        width=width,
+        width_d=max(width // 2, 1),
+        batch=batch,
+        critic_turns=critic_turns,
+        classes=classes_of(data, "projection"),
+        conditioning="projection",
+        optims=players(stabilize, lr, lr_d, betas),
+        schedule=schedule,
+        ema=ema,
+        images=images,
+        stabilize=stabilize,
+    )

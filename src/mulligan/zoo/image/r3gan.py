@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,7 +24,9 @@ GROUP = 16  # channels in a group of the 3×3 convolution
 def conv(inputs: int, outputs: int, kernel: int = 1, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
     """A convolution without bias, weights of variance gain² / fan-in."""
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
-    nn.init.normal_(layer.weight, std=gain / (inputs // groups * kernel**2) ** 0.5) if gain else nn.init.zeros_(layer.weight)
+    nn.init.normal_(layer.weight, std=gain / (inputs // groups * kernel**2) ** 0.5) if gain else nn.init.zeros_(
+        layer.weight
+    )
     return layer
 
 
@@ -67,7 +71,7 @@ class Generator(nn.Module):
         self.linear = nn.Linear(latent, width, bias=False)
         nn.init.normal_(self.linear.weight, std=latent**-0.5)
         self.stages = nn.ModuleList(stage(size, blocks, depth) for size in sizes)
-        self.joints = nn.ModuleList(conv(a, b) if a != b else nn.Identity() for a, b in zip(sizes, sizes[1:], strict=False))
+        self.joints = nn.ModuleList(conv(a, b) if a != b else nn.Identity() for a, b in pairwise(sizes))
         self.paint = conv(sizes[-1], shape[0])
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -87,7 +91,7 @@ class Body(nn.Module):
         self.width = width
         self.extract = conv(shape[0], sizes[0])
         self.stages = nn.ModuleList(stage(size, blocks, depth) for size in sizes)
-        self.joints = nn.ModuleList(conv(a, b) if a != b else nn.Identity() for a, b in zip(sizes, sizes[1:], strict=False))
+        self.joints = nn.ModuleList(conv(a, b) if a != b else nn.Identity() for a, b in pairwise(sizes))
         self.basis = nn.Conv2d(width, width, (height, breadth), groups=width, bias=False)
         nn.init.normal_(self.basis.weight, std=(height * breadth) ** -0.5)
 

@@ -28,6 +28,17 @@ def sngan(
 ) -> Plan:
     """Spectrally normalized GAN: hinge loss, residual networks (G `width`, D half of it), five turns of D."""
     return classic(
-        data, objectives.hinge, family="resnet", latent=latent, width=width, width_d=max(width // 2, 1), batch=batch, critic_turns=critic_turns,
-        optims=players(stabilize, lr, lr_d, betas), schedule=schedule, ema=ema, images=images, stabilize=stabilize,
-    )  # fmt: skip
+        data,
+        objectives.hinge,
+        family="resnet",
+        latent=latent,
+        width=width,
+        width_d=max(width // 2, 1),
+        batch=batch,
+        critic_turns=critic_turns,
+        optims=players(stabilize, lr, lr_d, betas),
+        schedule=schedule,
+        ema=ema,
+        images=images,
+        stabilize=stabilize,
+    )

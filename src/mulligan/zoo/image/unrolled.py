@@ -22,7 +22,9 @@ from .classic import Classic, discriminator, generator, norm_for, players
 class Unrolled(Classic):
     """G minimizes f_K(θ_G, θ_D) = f(θ_G, θ_D^K), D with K gradient steps ahead (Metz et al. 2017, equations 6 to 8)."""
 
-    def __init__(self, sampler: nn.Module, D: nn.Module, stabilize: Stabilize, *, critic_turns: int, steps: int, step_size: float) -> None:
+    def __init__(
+        self, sampler: nn.Module, D: nn.Module, stabilize: Stabilize, *, critic_turns: int, steps: int, step_size: float
+    ) -> None:
         super().__init__(sampler, D, objectives.nonsaturating, stabilize, critic_turns=critic_turns)
         self.steps, self.step_size = steps, step_size
 
@@ -38,11 +40,13 @@ class Unrolled(Classic):
             yield Turn("D", objective.d(real_logits, fake_logits) + charge, {"real": real_logits, "fake": fake_logits})
 
         fake = G(len(x))
-        theta = dict(D.named_parameters())
+        theta: dict[str, Tensor] = dict(D.named_parameters())
         for _ in range(self.steps):
             loss = objective.d(self.ahead(theta, x), self.ahead(theta, fake))
             slopes = torch.autograd.grad(loss, list(theta.values()), create_graph=True)
-            theta = {name: value - self.step_size * slope for (name, value), slope in zip(theta.items(), slopes, strict=True)}
+            theta = {
+                name: value - self.step_size * slope for (name, value), slope in zip(theta.items(), slopes, strict=True)
+            }
         fake_logits = self.ahead(theta, fake)
         yield Turn("G", objective.g(fake_logits, fake_logits) + D.matching(x, fake) + self.past())
 

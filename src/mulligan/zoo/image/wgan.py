@@ -27,6 +27,16 @@ def wgan(
 ) -> Plan:
     """Wasserstein GAN: RMSprop, five critic turns, weights clipped to 0.01 (Algorithm 1)."""
     return classic(
-        data, objectives.wasserstein, family="dcgan", latent=latent, width=width, batch=batch, critic_turns=critic_turns,
-        optims=players(stabilize, lr, lr_d, (0.0, 0.0), "rmsprop"), schedule=schedule, ema=ema, images=images, stabilize=stabilize,
-    )  # fmt: skip
+        data,
+        objectives.wasserstein,
+        family="dcgan",
+        latent=latent,
+        width=width,
+        batch=batch,
+        critic_turns=critic_turns,
+        optims=players(stabilize, lr, lr_d, (0.0, 0.0), "rmsprop"),
+        schedule=schedule,
+        ema=ema,
+        images=images,
+        stabilize=stabilize,
+    )

@@ -28,6 +28,17 @@ def wgan_gp(
 ) -> Plan:
     """Wasserstein GAN with gradient penalty: lambda 10, five critic turns, layer norm in D (Algorithm 1)."""
     return classic(
-        data, objectives.wasserstein, family="dcgan", latent=latent, width=width, batch=batch, critic_turns=critic_turns, norm="layer",
-        optims=players(stabilize, lr, lr_d, betas), schedule=schedule, ema=ema, images=images, stabilize=stabilize,
-    )  # fmt: skip
+        data,
+        objectives.wasserstein,
+        family="dcgan",
+        latent=latent,
+        width=width,
+        batch=batch,
+        critic_turns=critic_turns,
+        norm="layer",
+        optims=players(stabilize, lr, lr_d, betas),
+        schedule=schedule,
+        ema=ema,
+        images=images,
+        stabilize=stabilize,
+    )
