@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 
 from .core.checkpoints import write_whole
 from .core.errors import UserError
-from .core.recipe import Recipe
+from .core.recipe import Recipe, from_file
 from .zoo import find
 
 
@@ -23,9 +24,8 @@ def find_trusted(spec: str, sha256: str) -> Recipe:
     path = Path(spec.rpartition(":")[0])
     if not path.is_file():
         raise UserError(f"the run was trained with {spec}, which isn't there: put the file back")
-    import hashlib
-
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    data = path.read_bytes()
+    found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise UserError(
             f"{path} has changed since the run was trained (SHA-256 {found[:12]}… instead of {sha256[:12]}…): "
@@ -33,11 +33,10 @@ def find_trusted(spec: str, sha256: str) -> Recipe:
         )
     if found not in known():
         raise UserError(
-            f"the run wants to execute {path}, which was never trained with by this user. Read the file; if "
-            "it is good, "
-            f"allow it with: mulligan trust {path}"
+            f"the run wants to execute {path}, which was never trained with by this user. Read the file; if it is "
+            f"good, allow it with: mulligan trust {path}"
         )
-    return find(spec)
+    return from_file(spec, data)  # the bytes that were hashed, not what the file may hold by now
 
 
 def book() -> Path:

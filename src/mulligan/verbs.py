@@ -18,7 +18,7 @@ from .core.errors import UserError
 from .core.progress import brief, duration
 from .core.recipe import Plan, Recipe, flatten
 from .core.run import Run, warn
-from .core.trainer import Hooks, Rhythm, Trainer
+from .core.trainer import Hooks, Rhythm, Trainer, per_shard
 from .data import open_source
 from .experiment import Experiment
 from .media import curves, for_shape
@@ -87,11 +87,13 @@ def train(
         torch.manual_seed(seed)
         plan = made.plan(source, chosen)
         say(engine, *(f"note: {note}" for note in source.notes))
-        _check_folder(run)
+        per_shard(plan.batch, engine.world, accumulate)
+        if engine.rank == 0:
+            _check_folder(run)
+            if made.sha256:
+                trust(made.sha256, made.spec)
         with run.locked() if engine.rank == 0 else _nothing():
             _fit(run, plan, source, engine, settings, every, accumulate, tensorboard, score)
-        if made.sha256:
-            trust(made.sha256, made.spec)
     finally:
         engine.close()
     run.__dict__.pop("sampler", None)
@@ -102,8 +104,9 @@ def _fit(
     run: Experiment, plan: Plan, source: Any, engine: Engine, settings: dict[str, Any], every: dict[str, int | None],
     accumulate: int, tensorboard: bool, score: Callable[[nn.Module], float] | None,
 ) -> None:  # fmt: skip
-    fresh = not run.exists
-    if not fresh:
+    # a run that never saved anything has nothing to contradict: out of memory, say, and the next try with less
+    fresh = not run.checkpoints.newest_first()
+    if run.exists and not fresh:
         compare(run, settings, plan)
     defaults = {"log": plan.images // 200, "preview": max(plan.images // 10, 5_000), "checkpoint": plan.images // 10}
     rhythm = Rhythm(**{name: max(every[name] or default, 1) for name, default in defaults.items()})
@@ -113,9 +116,7 @@ def _fit(
         log=[tensorboard_writer(run)] if tensorboard and engine.rank == 0 else [],
     )
     trainer = Trainer(plan, source, run, engine, accumulate=accumulate, rhythm=rhythm, hooks=hooks)
-    if engine.rank == 0 and (fresh or run.settings()["arguments"] != settings["arguments"]):
-        run.create(settings)
-    _resume(run, trainer, engine, fresh)
+    _resume(run, trainer, engine, settings)
     start = trainer.clock.images
     if start >= plan.images and trainer.clock.round:
         say(engine, f"already finished: {start:,} images; a larger --images goes on")
@@ -144,19 +145,18 @@ def _fit(
         report(run, trainer)
 
 
-def _resume(run: Experiment, trainer: Trainer, engine: Engine, fresh: bool) -> None:
+def _resume(run: Experiment, trainer: Trainer, engine: Engine, settings: dict[str, Any]) -> None:
+    state, notes = run.checkpoints.load()  # first: where all are damaged, nothing may be touched
     if engine.rank == 0:
+        if state is None or run.settings()["arguments"] != settings["arguments"]:
+            run.create(settings)
         run.checkpoints.clean()
-    state, notes = run.checkpoints.load()
-    if engine.rank == 0:
         for note in notes:
             warn(note)
         run.rewind(state["round"] if state else 0)
     if state is not None:
         trainer.load(state)
         say(engine, f"going on from round {state['round']:,} ({state['position']:,} images)")
-    elif not fresh:
-        say(engine, "the run has no checkpoint yet: starting from the beginning")
 
 
 def describe(
@@ -232,7 +232,7 @@ def previewer(run: Experiment, plan: Plan, source: Any) -> Callable[[nn.Module, 
             )
         run.samples.mkdir(parents=True, exist_ok=True)
         media.sheet(x.float().cpu(), run.samples / f"{images:010d}.png")
-        if images >= plan.images or time.monotonic() - drawn > CURVES_EVERY:
+        if images and (images >= plan.images or time.monotonic() - drawn > CURVES_EVERY):
             curves.draw(run.rows(), run.curves)
             drawn = time.monotonic()
 
@@ -303,7 +303,8 @@ def intervals(log: int | None, preview: int | None, checkpoint: int | None) -> d
 
 
 def _check_folder(run: Run) -> None:
-    if run.path.is_dir() and not run.exists and any(p.name != ".lock" for p in run.path.iterdir()):
+    left_by_a_kill = {".lock", "recipe.json.tmp"}
+    if run.path.is_dir() and not run.exists and any(p.name not in left_by_a_kill for p in run.path.iterdir()):
         raise UserError(f"{run.path} is a folder of other things (it has no recipe.json): name a new one with --out")
     if run.path.exists() and not run.path.is_dir():
         raise UserError(f"--out {run.path} is a file: name a folder")

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from .adam import Adam
 from .errors import NonFinite, UserError
 from .game import Game, Turn
 
@@ -78,7 +79,12 @@ class Engine:
         seed = int(np.random.SeedSequence([self.seed % 2**63, shard, number]).generate_state(1, np.uint64)[0] >> 1)
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        # torch.manual_seed would, on a machine without CUDA, note a stack trace for later on every call.
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(seed)
 
     def draws(self) -> tuple[Any, ...]:
         """Where the random streams stand, for `restore_draws`."""
@@ -190,7 +196,7 @@ def build_optimizer(parameters: list[nn.Parameter], optim: Optim) -> torch.optim
     if optim.kind == "sgd":
         return torch.optim.SGD(parameters, lr=optim.lr, momentum=optim.betas[0], fused=True)
     betas = (float(optim.betas[0]), float(optim.betas[1]))
-    return torch.optim.Adam(parameters, lr=optim.lr, betas=betas, fused=True)
+    return Adam(parameters, optim.lr, betas)
 
 
 def pick_device(name: str, local_rank: int = 0) -> torch.device:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import importlib.abc
 import importlib.util
 import inspect
 import sys
@@ -12,6 +13,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
@@ -113,33 +115,49 @@ def recipe(paper: str = "") -> Callable[[Callable[..., Plan]], Callable[..., Pla
     return register
 
 
-def from_file(spec: str) -> Recipe:
+class _Bytes(importlib.abc.SourceLoader):
+    """Runs the very bytes that were hashed: a compiled file beside the recipe, which nobody reads, is never used."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path, self.data = path, data
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self.path)
+
+    def get_data(self, path: str | bytes) -> bytes:
+        return self.data
+
+
+def from_file(spec: str, data: bytes | None = None) -> Recipe:
     """`my.py:mygan`: run the file, which is the caller's own code, and take the recipe of that name.
 
-    Raises UserError where the file or the function isn't there.
+    `data` is what the file holds, where the caller has read and checked it. Raises UserError where the file or the
+    function isn't there.
     """
     file_name, _, name = spec.rpartition(":")
     path = Path(file_name).expanduser().resolve()
     if not path.is_file():
         raise UserError(f"recipe file {file_name} isn't there (looked for {path})")
-    module_name = f"mulligan_recipe_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    module_spec = importlib.util.spec_from_file_location(module_name, path)
-    if module_spec is None or module_spec.loader is None:
+    if path.suffix != ".py":
         raise UserError(f"recipe file {file_name} is not a Python file: it must end in .py")
-    module = importlib.util.module_from_spec(module_spec)
+    data = path.read_bytes() if data is None else data
+    module_name = f"mulligan_recipe_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    loader = _Bytes(path, data)
+    module = importlib.util.module_from_spec(
+        cast(ModuleSpec, importlib.util.spec_from_file_location(module_name, path, loader=loader))
+    )
     sys.modules[module_name] = module
     before = dict(REGISTRY)
     try:
-        module_spec.loader.exec_module(module)
-        build: Any = getattr(module, name, None)
-        made = [key for key in REGISTRY if REGISTRY[key] is not before.get(key)]
-        found = REGISTRY.get(name) if name in made else None
+        loader.exec_module(module)
     finally:
-        REGISTRY.clear()
+        # recipes of the house that the file has imported stay, its own do not
+        made = {key: REGISTRY.pop(key) for key in list(REGISTRY) if REGISTRY[key].build.__module__ == module_name}
         REGISTRY.update(before)
+    build: Any = getattr(module, name, None)
     if build is None or not callable(build):
         raise UserError(f"{file_name} has no recipe {name!r}{nearest(name, made)}; it has: {', '.join(made) or 'none'}")
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    found, sha256 = made.get(name), hashlib.sha256(data).hexdigest()
     made_by = found.build if found else cast(Callable[..., Plan], build)
     return Recipe(name, made_by, found.paper if found else "", f"{path}:{name}", sha256)
 

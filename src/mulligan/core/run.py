@@ -62,12 +62,14 @@ class Run:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--out {self.path} is a file: name a folder")
         try:
-            self.samples.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             write_whole(self.recipe_file, json.dumps({"format": FORMAT, **settings}, indent=2) + "\n")
+            self.samples.mkdir(exist_ok=True)
         except OSError as error:
-            raise UserError(
-                f"can't write to {self.path} ({error.strerror or error}): name another folder with --out"
-            ) from error
+            raise UserError(self._refused(error)) from error
+
+    def _refused(self, error: OSError) -> str:
+        return f"can't write to {self.path} ({error.strerror or error}): name another folder with --out"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -75,9 +77,12 @@ class Run:
 
         The operating system drops the lock with the process, however it ends, so no stale lock is ever in the way.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = self.path / ".lock"
-        with lock.open("a+", encoding="utf-8") as file:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            opened = (self.path / ".lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise UserError(self._refused(error)) from error
+        with opened as file:
             if not _hold(file):
                 file.seek(0)
                 raise UserError(

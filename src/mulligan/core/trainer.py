@@ -67,11 +67,11 @@ class Trainer:
         engine.adopt(self.game, plan.optims)
         self.average = Average(self.game.sampler, plan.ema)
         self.clock = Clock(budget=plan.images)
-        shards = engine.world * accumulate
+        shards, share = engine.world * accumulate, per_shard(plan.batch, engine.world, accumulate)
         self.streams = [
             Stream(
                 source,
-                per_shard(plan.batch, shards),
+                share,
                 seed=engine.seed,
                 shard=engine.rank * accumulate + i,
                 shards=shards,
@@ -177,14 +177,11 @@ class Trainer:
     def _save(self) -> None:
         if self.engine.rank:
             return
-        sick = [
-            name
-            for name, value in self.game.state_dict().items()
-            if value.is_floating_point() and not bool(value.isfinite().all())
-        ]
+        sampler = self.average.refresh()
+        weights = [*self.game.state_dict().items(), *((f"average.{k}", v) for k, v in sampler.state_dict().items())]
+        sick = [name for name, value in weights if value.is_floating_point() and not bool(value.isfinite().all())]
         if sick:
             raise self._explained(NonFinite("", math.nan, math.nan, f"weights are not finite: {', '.join(sick[:3])}"))
-        sampler = self.average.refresh()
         facts: dict[str, Any] = {"images": self.clock.images}
         if self.hooks.score:
             facts["score"] = float(self.hooks.score(sampler))
@@ -268,8 +265,11 @@ class Window:
         return row
 
 
-def per_shard(batch: int, shards: int) -> int:
-    """Raises UserError where the batch can't be shared out evenly."""
+def per_shard(batch: int, processes: int, accumulate: int) -> int:
+    """Real images in a micro-batch. Raises UserError where the batch can't be shared out evenly."""
+    shards = processes * accumulate
+    if accumulate < 1 or batch < 1:
+        raise UserError(f"--batch {batch} --accumulate {accumulate}: both must be at least 1")
     if batch % shards:
         raise UserError(
             f"batch {batch} can't be shared by {shards} processes × micro-batches: take a multiple of "

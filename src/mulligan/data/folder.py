@@ -26,6 +26,7 @@ from mulligan.media.decode import BadImage, Header, decode, fit, probe
 KEPT_SIDE = 256  # up to here a common size is kept
 DEFAULT_SIZE = (64, 64)
 NAMED_IN_ERRORS = 5
+PATIENCE = 1_000  # bad files beyond the allowed share after which looking for more stops
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -88,11 +89,13 @@ class _Work:
     listing: Listing
     workers: int = field(default_factory=lambda: min(8, _processors()))
 
-    def survey(self, progress: bool) -> _Survey:
-        survey = _Survey()
+    def survey(self, hopeless: float, progress: bool) -> _Survey:
+        survey, unreadable = _Survey(), 0
         for name, header in self._each(self._header, "reading headers", progress):
             if isinstance(header, Header):
                 survey.add(name, header)
+            elif (unreadable := unreadable + 1) > hopeless:
+                break
         return survey
 
     def rows(self, size: tuple[int, int], channels: int, progress: bool) -> Iterator[tuple[str, np.ndarray | BadImage]]:
@@ -144,18 +147,22 @@ def _ordered(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterat
 def _build(listing: Listing, request: Request, writer: PackWriter) -> Contents:
     with _quiet_pillow():
         work = _Work(listing)
-        survey = work.survey(request.progress)
+        # the answer is clear by then, and a million broken files need not all be opened
+        hopeless = request.max_bad * (len(listing.names) + len(listing.bad)) + PATIENCE
+        survey = work.survey(hopeless, request.progress)
         size, size_notes = _size(survey, request)
         channels, channel_notes = _channels(survey, request)
         writer.reserve(len(listing.names) * channels * size[0] * size[1])
         good, bad = [], list(listing.bad)
         for name, row in work.rows(size, channels, request.progress):
-            if isinstance(row, BadImage):
-                bad.append((name, str(row)))
-            else:
+            if isinstance(row, np.ndarray):
                 writer.add(row[None])
                 good.append(name)
-    total = len(good) + len(bad)
+                continue
+            bad.append((name, str(row)))
+            if len(bad) > hopeless:
+                break
+    total = len(listing.names) + len(listing.bad)
     notes = [*size_notes, *channel_notes, *_remarks(listing, survey)]
     if bad:
         notes.append(_verdict(bad, total, listing, request, writer.folder))
@@ -209,7 +216,9 @@ def _verdict(bad: list[tuple[str, str]], total: int, listing: Listing, request: 
     """Write the report; the note about it, or UserError where too many are bad."""
     report = folder / "report.txt"
     share = _percent(len(bad), total)
-    head = f"{len(bad):,} of {total:,} pictures in {shown(listing.title)} cannot be used ({share}):\n"
+    stopped = len(bad) > request.max_bad * total + PATIENCE
+    least = "At least " if stopped else ""
+    head = f"{least}{len(bad):,} of {total:,} pictures in {shown(listing.title)} cannot be used ({share}):\n"
     lines = [f"{shown(name)}: {shown(reason)}" for name, reason in bad]
     report.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
     if len(bad) <= request.max_bad * total and len(bad) < total:
@@ -219,9 +228,9 @@ def _verdict(bad: list[tuple[str, str]], total: int, listing: Listing, request: 
     if len(bad) == total:
         advice = "Nothing is left to train on: check that --data names the right place."
     else:
-        advice = (f"At most {100 * request.max_bad:.3g} % may be left out. Repair or remove these files, "
-                  f"or allow more with --max-bad {_enough(len(bad), total)}.")  # fmt: skip
-    raise UserError(f"{head}{first}{more}\nThe full list is in {report}. {advice}")
+        allow = "" if stopped else f", or allow more with --max-bad {_enough(len(bad), total)}"
+        advice = f"At most {100 * request.max_bad:.3g} % may be left out. Repair or remove these files{allow}."
+    raise UserError(f"{head}{first}{more}\nThe list is in {report}. {advice}")
 
 
 def class_labels(names: list[str], good: list[str]) -> tuple[tuple[str, ...], np.ndarray | None]:
@@ -250,7 +259,7 @@ def _pictures(count: int) -> str:
 
 
 def _counts(ignored: Counter[str]) -> str:
-    return ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common(5))
+    return ", ".join(f"{count:,} {shown(kind)}" for kind, count in ignored.most_common(5))
 
 
 def _processors() -> int:

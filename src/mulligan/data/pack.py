@@ -107,12 +107,16 @@ def _build(folder: Path, build: Builder) -> None:
         os.replace(temporary, path)
         _sync_folder(folder)
     except OSError as error:
-        raise UserError(
-            f"Cannot write the packed pictures to {folder}: {error.strerror or error}. "
-            "Free some space, or choose another place with --cache or MULLIGAN_CACHE."
-        ) from error
+        raise _unwritable(folder, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"Cannot write the packed pictures to {folder}: {error.strerror or error}. "
+        "Free some space, or choose another place with --cache or MULLIGAN_CACHE."
+    )
 
 
 def _drop_stale(folder: Path) -> None:
@@ -153,17 +157,22 @@ class PackWriter:
             )
 
     def add(self, rows: np.ndarray) -> None:
-        """Append uint8 rows (n,C,H,W)."""
+        """Append uint8 rows (n,C,H,W). Raises UserError where the disk is full, ValueError on other rows."""
         if rows.dtype != np.uint8 or rows.ndim != 4 or (self._shape and rows.shape[1:] != self._shape):
             raise ValueError(f"rows of {rows.dtype} {rows.shape} do not continue a pack of uint8 {self._shape}")
         self._shape = rows.shape[1:]
         data = np.ascontiguousarray(rows).data
         self._hash.update(data)
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:  # said here: the caller's own handler would blame the file it reads
+            raise _unwritable(self.folder, error) from error
         self.rows += len(rows)
 
     def finish(self, contents: Contents) -> None:
         """Write labels, facts and the tail that makes the file valid."""
+        if self.rows == 0:
+            raise UserError("The data set holds no picture at all; check that --data names the right file.")
         shape = (self.rows, *self._shape)
         digests = {"x": ("uint8", shape, self._hash.hexdigest())}
         if contents.labels is not None:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -18,6 +19,7 @@ MAX_RATIO = 200
 MAX_MEMBER = 512 << 20
 RATIO_FREE = 1 << 20  # up to 1 MiB a high ratio is harmless, and plain pictures reach it honestly
 MAX_DIRECTORY = 96 << 20  # bytes of the table of contents, about a million entries
+HIDDEN = re.compile(r"(?:^|/)\.(?!\.?(?:/|$))")
 UNPACK = "Unpack it with a tool you trust and give the folder."
 
 
@@ -65,8 +67,7 @@ class ZipListing:
 
     def _note(self, info: zipfile.ZipInfo) -> None:
         name = info.filename
-        parts = name.split("/")
-        if info.is_dir() or parts[0] == "__MACOSX" or any(p.startswith(".") and p not in (".", "..") for p in parts):
+        if name.endswith("/") or name.startswith("__MACOSX/") or HIDDEN.search(name):
             return
         if not is_picture_name(name):
             self.ignored[extension(name)] += 1

@@ -14,7 +14,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     from matplotlib.figure import Figure
 
     rows = [row for row in rows if "event" not in row]
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    figure = Figure(figsize=(12, 3.6))
+    figure.subplots_adjust(left=0.05, right=0.985, top=0.9, bottom=0.14, wspace=0.18)
     FigureCanvasAgg(figure)
     panels = (
         ("loss", sorted({k for row in rows for k in row if k.startswith("loss_")}), "linear"),

@@ -109,6 +109,4 @@ class LeCam(nn.Module):
     def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         if self.training:
             self._update(real_logits, fake_logits)
-        # Cloned: a second forward before the backward must not change what autograd has saved.
-        ema_real, ema_fake = self.ema_real.clone(), self.ema_fake.clone()
-        return relu(real_logits - ema_fake).square().mean() + relu(ema_real - fake_logits).square().mean()
+        return relu(real_logits - self.ema_fake).square().mean() + relu(self.ema_real - fake_logits).square().mean()

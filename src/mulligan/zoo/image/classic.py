@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,7 @@ def discriminator(
     if len(data.shape) == 1:
         body: nn.Module = mlp.Body(shape, widths=(2 * width,) * 3, dropout=0.0)
     elif family == "dcgan":
-        body = dcgan.Body(picture(shape), width=width, norm=norm)  # type: ignore[arg-type]
+        body = dcgan.Body(picture(shape), width=width, norm=cast(dcgan.Norm, norm))
     else:
         body = resnet.Body(shape, width=width)
     return finish(body, stabilize, classes=classes, conditioning=conditioning)

@@ -33,17 +33,18 @@ def conv(inputs: int, outputs: int, kernel: int = 1, groups: int = 1, gain: floa
 class Block(nn.Module):
     """x + L3 φ(L2 φ(L1 x)): 1×1 up to twice the width, grouped 3×3, 1×1 back (Huang et al. 2024, section 4, config E).
 
-    Fix-up initialization (Zhang et al. 2019): the last layer starts at zero, the others are scaled by depth^(-1/4).
+    Fix-up initialization (Zhang et al. 2019): the last layer starts at `last`, usually zero; the others are scaled by
+    depth^(-1/4).
     """
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, last: float) -> None:
         super().__init__()
         inner, gain = 2 * width, GAIN * depth**-0.25
         self.linear1 = conv(width, inner, 1, gain=gain)
         self.bias1 = nn.Parameter(torch.zeros(inner, 1, 1))
         self.linear2 = conv(inner, inner, 3, groups=max(inner // GROUP, 1) if inner % GROUP == 0 else 1, gain=gain)
         self.bias2 = nn.Parameter(torch.zeros(inner, 1, 1))
-        self.linear3 = conv(inner, width, 1, gain=0.0)
+        self.linear3 = conv(inner, width, 1, gain=last)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.leaky_relu(self.linear1(x) + self.bias1, 0.2)
@@ -51,8 +52,8 @@ class Block(nn.Module):
         return x + self.linear3(h)
 
 
-def stage(width: int, blocks: int, depth: int) -> nn.Sequential:
-    return nn.Sequential(*(Block(width, depth) for _ in range(blocks)))
+def stage(width: int, blocks: int, depth: int, last: float = 0.0) -> nn.Sequential:
+    return nn.Sequential(*(Block(width, depth, last) for _ in range(blocks)))
 
 
 def widths(width: int, ups: int) -> list[int]:
@@ -67,8 +68,8 @@ class Generator(nn.Module):
         super().__init__()
         height, breadth, ups = pyramid(shape[1], shape[2])
         sizes, depth = widths(width, ups), blocks * (ups + 1)
-        self.basis = nn.Parameter(torch.randn(width, height, breadth))
-        self.linear = nn.Linear(latent, width, bias=False)
+        self.basis = nn.Parameter(torch.randn(sizes[0], height, breadth))
+        self.linear = nn.Linear(latent, sizes[0], bias=False)
         nn.init.normal_(self.linear.weight, std=latent**-0.5)
         self.stages = nn.ModuleList(stage(size, blocks, depth) for size in sizes)
         self.joints = nn.ModuleList(conv(a, b) if a != b else nn.Identity() for a, b in pairwise(sizes))
@@ -84,15 +85,15 @@ class Generator(nn.Module):
 class Body(nn.Module):
     """The generator backwards: (N, *shape) to features (N, width)."""
 
-    def __init__(self, shape: tuple[int, ...], width: int, blocks: int) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int, blocks: int, last: float = 0.0) -> None:
         super().__init__()
         height, breadth, ups = pyramid(shape[1], shape[2])
         sizes, depth = widths(width, ups)[::-1], blocks * (ups + 1)
-        self.width = width
+        self.width = sizes[-1]
         self.extract = conv(shape[0], sizes[0])
-        self.stages = nn.ModuleList(stage(size, blocks, depth) for size in sizes)
+        self.stages = nn.ModuleList(stage(size, blocks, depth, last) for size in sizes)
         self.joints = nn.ModuleList(conv(a, b) if a != b else nn.Identity() for a, b in pairwise(sizes))
-        self.basis = nn.Conv2d(width, width, (height, breadth), groups=width, bias=False)
+        self.basis = nn.Conv2d(self.width, self.width, (height, breadth), groups=self.width, bias=False)
         nn.init.normal_(self.basis.weight, std=(height * breadth) ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,6 +126,8 @@ def r3gan(
         G, D = generator(data, "dcgan", latent, width), discriminator(data, "dcgan", width, stabilize)
     else:
         G = Generator(latent, data.shape, width, blocks)
-        D = finish(Body(seen_shape(data.shape, stabilize.packing), width, blocks), stabilize)
+        # a layer of zeros has no spectral norm to be divided by
+        last = 0.1 if stabilize.spectral_norm else 0.0
+        D = finish(Body(seen_shape(data.shape, stabilize.packing), width, blocks, last), stabilize)
     game = Classic(Sampler(G, latent), D, objectives.relativistic, stabilize, critic_turns=critic_turns)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema, schedule)

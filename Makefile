@@ -1,0 +1,30 @@
+# make demo: from a fresh clone to a sheet of handwritten digits.   make test: the same set-up, then the tests.
+PYTHON ?= python3
+TORCH  ?= torch
+IMAGES ?= 300000
+OUT    ?= runs/demo
+BIN    := .venv/bin
+
+.PHONY: demo test check clean
+
+demo: .venv/ready
+	$(BIN)/mulligan train dcgan --data digits --images $(IMAGES) --out $(OUT)
+
+# one thread per process: the tests run side by side
+test: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+.venv/ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt "$(TORCH)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,tensorboard]"
+	touch $@
+
+clean:
+	rm -rf .venv runs

@@ -1,0 +1,1 @@
+"""Parity with official implementations: python -m tests.parity FILE.npz ..."""

@@ -1,0 +1,31 @@
+"""Which adapter answers which fixture: the first whose pattern occurs in "project class"."""
+
+import re
+from collections.abc import Callable, Iterable
+
+from tests.parity import ctgan, cyclegan, dcgan_examples, diffaugment, losses, mimicry, penalties
+from tests.parity.compare import Value
+from tests.parity.fixture import Fixture, Unusable
+
+Adapter = Callable[[Fixture], Iterable[Value]]
+
+ADAPTERS: dict[str, Adapter] = {
+    r"adversarial losses on fixed logits": losses.formulas,
+    r"lecam-gan .*lecam_reg": losses.lecam,
+    r"BasicSR .*GANLoss": losses.super_resolution,
+    r"gradient penalties on a fixed net": penalties.fixed_net,
+    r"networks\.GANLoss": cyclegan.gan_loss,
+    r"data-efficient-gans .*DiffAugment": diffaugment.run,
+    r"pytorch/examples .*Generator, Discriminator": dcgan_examples.run,
+    r"mimicry .*\b(SNGAN|CGANPD|WGANGP)Generator": mimicry.run,
+    r"sdv-dev/CTGAN .*ctgan": ctgan.run,
+}
+
+
+def adapter(fixture: Fixture) -> Adapter:
+    """The adapter of a fixture; Unusable, naming project and class, where there is none yet."""
+    title = f"{fixture.project} {fixture.cls}"
+    for pattern, run in ADAPTERS.items():
+        if re.search(pattern, title, re.DOTALL):
+            return run
+    raise Unusable(f"{fixture.path}: not supported yet: class {fixture.cls!r} of project {fixture.project!r}")
