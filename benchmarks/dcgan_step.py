@@ -1,4 +1,8 @@
-"""A DCGAN step, 32 pixels by 32 and 64 pixels by 16: recipe dcgan, all defaults but the batch, against the tutorial's loop."""
+"""A DCGAN step, 32 pixels by 32 and 64 pixels by 16: recipe dcgan against the loop of PyTorch's tutorial.
+
+The loop shows D and G the same generated batch. So does `--shared-fake`, which is the bar's row; the recipe's default
+draws two, as the paper does, which is one pass of G more, and is shown beside it.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +28,18 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     recipe, facts, worst = find("dcgan"), {}, float("inf")
     for side, batch in SIZES:
-        source = pictures(side)
+        source, works = pictures(side), {}
         with tempfile.TemporaryDirectory() as folder:
-            torch.manual_seed(0)
-            ours = trainer(recipe.plan(source, recipe.arguments({"batch": batch})), source, folder)
-            theirs = Loop(next(Stream(source, batch))["x"])
-            works = {"mulligan": timed(ours._round, given.steps), "tutorial": timed(theirs, given.steps)}
+            for name, shared in (("mulligan", True), ("mulligan, two batches", False)):
+                torch.manual_seed(0)
+                plan = recipe.plan(source, recipe.arguments({"batch": batch, "shared_fake": shared}))
+                works[name] = timed(trainer(plan, source, folder)._round, given.steps)
+            works["tutorial"] = timed(Loop(next(Stream(source, batch))["x"]), given.steps)
             found = interleaved(works, given.slices)
         ratios = compared(f"DCGAN step, {side} px, batch {batch}", found, "mulligan", "tutorial")
-        facts[f"{side}px"] = ratios
+        two = min(found["tutorial"]) / min(found["mulligan, two batches"])
+        print(f"with two generated batches {two:.2f} times as fast (bests)")
+        facts[f"{side}px"] = {**ratios, "two_batches": round(two, 3)}
         worst = min(worst, ratios["ratio_of_bests"])
     finish("dcgan_step", worst >= BAR, **facts, bar=BAR, aim=AIM)
 

@@ -1,4 +1,4 @@
-"""What gradient penalties cost: a step with lazy R1, R1, and R1 with R2 over a plain one, DCGAN at 32 pixels without norms in D."""
+"""What lazy R1, R1, and R1 with R2 cost over a plain step: DCGAN at 32 pixels without norms in D."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ CASES = {
 def plan(source: Source, stabilize: Stabilize, batch: int = 32) -> Plan:
     optims = {"D": Optim(2e-4), "G": Optim(2e-4)}
     return classic(
-        source, objectives.nonsaturating, family="dcgan", latent=100, width=64, batch=batch, critic_turns=1, optims=optims,
-        schedule="constant", ema=10_000, images=1_000_000, stabilize=stabilize, norm="none",
+        source, objectives.nonsaturating, family="dcgan", latent=100, width=64, batch=batch, critic_turns=1,
+        optims=optims, schedule="constant", ema=10_000, images=1_000_000, stabilize=stabilize, norm="none",
     )  # fmt: skip
 
 

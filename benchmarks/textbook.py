@@ -1,6 +1,8 @@
-"""DCGAN as PyTorch's tutorial has it: sequential convolutions, BCELoss, plain Adam, one generated batch for both turns."""
+"""DCGAN as PyTorch's tutorial has it: convolutions in sequence, BCELoss, plain Adam, one generated batch a step."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +30,7 @@ def generator(side: int) -> nn.Module:
 def discriminator(side: int) -> nn.Module:
     counts = [WIDTH * 2**i for i in range((side // 8).bit_length())]
     layers: list[nn.Module] = [nn.Conv2d(COLOURS, WIDTH, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, inplace=True)]
-    for a, b in zip(counts, counts[1:]):
+    for a, b in pairwise(counts):
         layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.2, inplace=True)]
     return nn.Sequential(*layers, nn.Conv2d(counts[-1], 1, 4, 1, 0, bias=False), nn.Sigmoid()).apply(initialise)
 

@@ -37,7 +37,7 @@ def trials() -> dict[str, tuple[str, dict[str, Any]]]:
         "gan": ("gan", {**plain, "mlp": mlp}),
         "pac2": ("gan", {**plain, "mlp": mlp, "stabilize": Stabilize(packing=2)}),
         "pac4": ("gan", {**plain, "mlp": mlp, "stabilize": Stabilize(packing=4)}),
-        "unrolled": ("unrolled", {**plain, "lr_d": 2e-4, "steps": 5}),
+        "unrolled": ("unrolled", {**plain, "lr_d": 2e-4}),
         "wgan_gp": ("wgan_gp", {**plain, "stabilize": Stabilize(gp=0.1), "critic_turns": 3}),
         "r3gan": ("r3gan", {**plain}),
     }

@@ -2,8 +2,8 @@
 
     python -m benchmarks.tutorial --data ../shared/data/mnist [--only mulligan|tutorial] [--images N] [--threads 2]
 
-Mulligan trains through its Trainer in a real run folder with the default rhythm: a log line every 15,000 images, a sheet
-and a checkpoint every 300,000; these two are timed once at the end and charged in proportion.
+Mulligan trains through its Trainer in a real run folder with the default rhythm: a log line every 15,000 images, a
+sheet and a checkpoint every 300,000; these two are timed once at the end and charged in proportion.
 """
 
 from __future__ import annotations

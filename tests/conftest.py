@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: children then compute with the same number of threads, bit for bit
@@ -10,6 +11,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: children then compute with 
 import numpy as np
 import pytest
 import torch
+
+from . import helpers
 
 torch.set_num_threads(1)
 
@@ -19,6 +22,12 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     os.environ["MULLIGAN_CACHE"] = str(home / "cache")
     os.environ["XDG_CONFIG_HOME"] = str(home / "config")
+
+
+@pytest.fixture(autouse=True)
+def _no_orphans() -> Iterator[None]:
+    yield
+    helpers.kill_all()
 
 
 @pytest.fixture(scope="session")

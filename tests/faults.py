@@ -98,11 +98,11 @@ def _write(nth: Nth) -> None:
 
 
 def _append(nth: Nth) -> None:
-    def half(path: Path, row: dict[str, Any]) -> None:
+    def half(path: Path, row: dict[str, Any], **_: Any) -> None:
         with path.open("a", encoding="utf-8") as file:
             file.write(str(row)[:20])
 
-    checkpoints._append = nth.around(checkpoints._append, half)
+    checkpoints.append_line = nth.around(checkpoints.append_line, half)
 
 
 def _digest(nth: Nth) -> None:

@@ -28,6 +28,7 @@ FORKS.set_forkserver_preload(
 )  # fmt: skip
 
 Before = Callable[[], Any]
+LIVING: list[BaseProcess] = []
 
 
 @dataclass
@@ -75,7 +76,17 @@ def start(folder: Path, function: Callable[..., Any], *args: Any, before: Sequen
     environment = {name: os.environ[name] for name in ("MULLIGAN_CACHE", "XDG_CONFIG_HOME")}
     process = FORKS.Process(target=_child, args=(function, args, tuple(before), str(out), str(err), environment))
     process.start()
+    LIVING.append(process)
     return Child(process, out, err)
+
+
+def kill_all() -> None:
+    """End what a failed test has left running."""
+    for process in LIVING:
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+    LIVING.clear()
 
 
 def _child(

@@ -18,6 +18,7 @@ from mulligan.zoo import SHELF, find, shelf
 NAMES = list(SHELF)
 SHAPES = [(1, 8, 8), (3, 28, 28), (4, 32, 32), (1, 64, 64), (3, 16, 24)]
 LABELLED = {"cgan", "acgan", "projection"}
+RESIDUAL = {"sngan", "projection"}  # D is half as wide and has no slope below zero: narrower ones die at once
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def small(name: str, **more: Any) -> dict[str, Any]:
     """Arguments that make a recipe quick."""
     from mulligan.zoo.image.gan import MLP
 
-    size: dict[str, Any] = {"mlp": MLP(widths=(16, 16))} if name == "gan" else {"width": 4}
+    size: dict[str, Any] = {"mlp": MLP(widths=(16, 16))} if name == "gan" else {"width": 16 if name in RESIDUAL else 4}
     turns = find(name).defaults().get("critic_turns", 1)
     return {**size, "batch": 4, "images": 12 * turns, "latent": 6, **more}
 
@@ -117,7 +118,7 @@ def test_every_remedy_in_every_recipe(name: str, extra: dict[str, Any], tmp_path
         return
     plain, changed = weights({}), weights(extra)
     assert all(bool(w.isfinite().all()) for w in changed)
-    assert plain[1].shape != changed[1].shape or not torch.equal(plain[1], changed[1])
+    assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(plain, changed, strict=True))
 
 
 def play(plan: mulligan.Plan, data: Any, rounds: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

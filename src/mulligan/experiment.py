@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,7 @@ class Experiment(Run):
     def __init__(self, path: str | Path, device: str = "auto") -> None:
         super().__init__(path)
         self.device = pick_device(device)
+        self._folded: tuple[Any, list[Tensor], list[int], Any] = (None, [], [], None)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -123,12 +125,25 @@ class Experiment(Run):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Samples (n, *shape) for latents, float32 on the CPU."""
+        sampler = self._quick()
         with torch.no_grad():
             parts = [
-                self.sampler.decode(z[i : i + CHUNK], None if y is None else y[i : i + CHUNK]).float().cpu()
+                sampler.decode(z[i : i + CHUNK], None if y is None else y[i : i + CHUNK]).float().cpu()
                 for i in range(0, len(z), CHUNK)
             ]
         return torch.cat(parts)
+
+    def _quick(self) -> Any:
+        """The sampler; on a CPU with its norms folded away where G knows how, made anew when weights change."""
+        sampler, (known, tensors, versions, twin) = self.sampler, self._folded
+        if self.device.type != "cpu" or not hasattr(getattr(sampler, "G", None), "folded"):
+            return sampler
+        if sampler is not known or [v._version for v in tensors] != versions:
+            tensors = [*sampler.parameters(), *sampler.buffers()]
+            twin = copy(sampler)
+            twin._modules = {**sampler._modules, "G": sampler.G.folded()}
+            self._folded = sampler, tensors, [v._version for v in tensors], twin
+        return twin
 
     def sample(self, n: int, seed: int = 0, label: int | str | None = None) -> Tensor:
         """n samples, float32 (n, C, H, W) in [-1, 1], or (n, d) points, on the CPU.

@@ -83,7 +83,7 @@ def train(
             progress=engine.rank == 0,
         )
         run = Experiment(out or Path("runs") / f"{made.name}-{source.name}", str(engine.device))
-        settings = describe(made, chosen, data, source, seed, precision)
+        settings = describe(made, chosen, data, source, seed, precision) | {"shards": engine.world * accumulate}
         torch.manual_seed(seed)
         plan = made.plan(source, chosen)
         say(engine, *(f"note: {note}" for note in source.notes))
@@ -107,7 +107,9 @@ def _fit(
     # a run that never saved anything has nothing to contradict: out of memory, say, and the next try with less
     fresh = not run.checkpoints.newest_first()
     if run.exists and not fresh:
-        compare(run, settings, plan)
+        notes = compare(run, settings, plan)
+        for note in notes if engine.rank == 0 else ():
+            warn(note)
     defaults = {"log": plan.images // 200, "preview": max(plan.images // 10, 5_000), "checkpoint": plan.images // 10}
     rhythm = Rhythm(**{name: max(every[name] or default, 1) for name, default in defaults.items()})
     hooks = Hooks(
@@ -147,6 +149,14 @@ def _fit(
 
 def _resume(run: Experiment, trainer: Trainer, engine: Engine, settings: dict[str, Any]) -> None:
     state, notes = run.checkpoints.load()  # first: where all are damaged, nothing may be touched
+    if state is not None:
+        try:
+            trainer.load(state)
+        except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"the newest checkpoint in {run.path} does not fit its recipe ({str(error).splitlines()[0]}): it was "
+                "made by other code. Put that back, or start anew with another --out."
+            ) from error
     if engine.rank == 0:
         if state is None or run.settings()["arguments"] != settings["arguments"]:
             run.create(settings)
@@ -155,7 +165,6 @@ def _resume(run: Experiment, trainer: Trainer, engine: Engine, settings: dict[st
             warn(note)
         run.rewind(state["round"] if state else 0)
     if state is not None:
-        trainer.load(state)
         say(engine, f"going on from round {state['round']:,} ({state['position']:,} images)")
 
 
@@ -174,8 +183,8 @@ def describe(
     }  # fmt: skip
 
 
-def compare(run: Run, asked: dict[str, Any], plan: Plan) -> None:
-    """Raises UserError naming every setting that differs from the run's; another torch is a warning.
+def compare(run: Run, asked: dict[str, Any], plan: Plan) -> list[str]:
+    """Raises UserError naming every setting that differs from the run's; gives remarks on what need not be the same.
 
     A larger budget is no difference unless something runs down with the budget.
     """
@@ -199,11 +208,15 @@ def compare(run: Run, asked: dict[str, Any], plan: Plan) -> None:
             f"{run.path} was made with other settings ({lines}). Take the same ones to go on, or another "
             "--out to start anew."
         )
-    if there.get("versions", {}).get("torch") != torch.__version__:
-        warn(
-            f"the run was made with torch {there.get('versions', {}).get('torch')}, this is "
-            f"{torch.__version__}: numbers may differ in the last digits"
+    notes, version, shards = [], there.get("versions", {}).get("torch"), there.get("shards", asked["shards"])
+    if version != torch.__version__:
+        notes.append(f"made with torch {version}, this is {torch.__version__}: numbers may differ in the last digits")
+    if shards != asked["shards"]:
+        notes.append(
+            f"made with {shards} processes × micro-batches, these are {asked['shards']}: the same images in each round, "
+            "but other random draws"
         )
+    return [f"the run was {note}" for note in notes]
 
 
 def _short(value: Any) -> str:
@@ -304,10 +317,15 @@ def intervals(log: int | None, preview: int | None, checkpoint: int | None) -> d
 
 def _check_folder(run: Run) -> None:
     left_by_a_kill = {".lock", "recipe.json.tmp"}
-    if run.path.is_dir() and not run.exists and any(p.name not in left_by_a_kill for p in run.path.iterdir()):
-        raise UserError(f"{run.path} is a folder of other things (it has no recipe.json): name a new one with --out")
-    if run.path.exists() and not run.path.is_dir():
-        raise UserError(f"--out {run.path} is a file: name a folder")
+    try:
+        if run.path.exists() and not run.path.is_dir():
+            raise UserError(f"--out {run.path} is a file: name a folder")
+        if run.path.is_dir() and not run.exists and any(p.name not in left_by_a_kill for p in run.path.iterdir()):
+            raise UserError(
+                f"{run.path} is a folder of other things (it has no recipe.json): name a new one with --out"
+            )
+    except OSError as error:  # a name that is too long, a folder that can't be read
+        raise UserError(run.refused(error)) from error
 
 
 def _nothing() -> Any:

@@ -84,7 +84,8 @@ class Checkpoints:
         temporary = final.with_suffix(".pt.tmp")
         try:
             size, digest = _write(state, temporary)
-            _append(self.index_file, {"file": final.name, "round": number, "bytes": size, "sha256": digest, **facts})
+            line = {"file": final.name, "round": number, "bytes": size, "sha256": digest, **facts}
+            append_line(self.index_file, line, sync=True)
             os.replace(temporary, final)
             _sync_folder(self.folder)
         except BaseException:
@@ -200,13 +201,17 @@ def _write(state: dict[str, Any], path: Path) -> tuple[int, str]:
     return path.stat().st_size, digest
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
-    # a torn line before us must not swallow ours
-    torn = path.is_file() and path.stat().st_size and path.read_bytes()[-1:] != b"\n"
-    with path.open("a", encoding="utf-8") as file:
-        file.write(("\n" if torn else "") + json.dumps(row) + "\n")
+def append_line(path: Path, row: dict[str, Any], sync: bool = False) -> None:
+    """Add a line to a JSON-lines file; one that a kill or a full disk has torn does not swallow it."""
+    line = json.dumps(row).encode() + b"\n"
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

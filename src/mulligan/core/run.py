@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .checkpoints import Checkpoints, free_space, read_lines, write_whole
+from .checkpoints import Checkpoints, append_line, free_space, read_lines, write_whole
 from .errors import UserError
 
 FORMAT = 1
@@ -66,9 +66,10 @@ class Run:
             write_whole(self.recipe_file, json.dumps({"format": FORMAT, **settings}, indent=2) + "\n")
             self.samples.mkdir(exist_ok=True)
         except OSError as error:
-            raise UserError(self._refused(error)) from error
+            raise UserError(self.refused(error)) from error
 
-    def _refused(self, error: OSError) -> str:
+    def refused(self, error: OSError) -> str:
+        """What to say when the folder can't be written."""
         return f"can't write to {self.path} ({error.strerror or error}): name another folder with --out"
 
     @contextlib.contextmanager
@@ -81,7 +82,7 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             opened = (self.path / ".lock").open("a+", encoding="utf-8")
         except OSError as error:
-            raise UserError(self._refused(error)) from error
+            raise UserError(self.refused(error)) from error
         with opened as file:
             if not _hold(file):
                 file.seek(0)
@@ -97,8 +98,8 @@ class Run:
 
     def log(self, row: dict[str, Any]) -> None:
         """Append one line to `log.jsonl`."""
-        with self.tolerant("log.jsonl"), self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        with self.tolerant("log.jsonl"):
+            append_line(self.log_file, row)
 
     def rows(self) -> list[dict[str, Any]]:
         """The lines of `log.jsonl`."""

@@ -6,8 +6,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
+
+
+ECHO = 1.0  # seconds: after Ctrl-C the terminal signals every process, and torchrun passes its own signal on to them
 
 
 class StopRequest:
@@ -16,7 +20,8 @@ class StopRequest:
     SIGNALS = ("SIGINT", "SIGTERM")
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number, self.since = 0, 0.0
+        self.echo = ECHO if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
@@ -32,7 +37,9 @@ class StopRequest:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.number:
-            os._exit(128 + number)
-        self.number = number
+            if time.monotonic() - self.since >= self.echo:
+                os._exit(128 + number)
+            return
+        self.number, self.since = number, time.monotonic()
         name = signal.Signals(number).name
         print(f"\n{name}: finishing this round and saving; once more leaves at once", file=sys.stderr, flush=True)

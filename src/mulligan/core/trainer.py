@@ -181,7 +181,8 @@ class Trainer:
         weights = [*self.game.state_dict().items(), *((f"average.{k}", v) for k, v in sampler.state_dict().items())]
         sick = [name for name, value in weights if value.is_floating_point() and not bool(value.isfinite().all())]
         if sick:
-            raise self._explained(NonFinite("", math.nan, math.nan, f"weights are not finite: {', '.join(sick[:3])}"))
+            error = NonFinite("", math.nan, math.nan, f"weights are not finite: {', '.join(sick[:3])}")
+            raise self._explained(error, "Stopped before saving")
         facts: dict[str, Any] = {"images": self.clock.images}
         if self.hooks.score:
             facts["score"] = float(self.hooks.score(sampler))
@@ -190,12 +191,11 @@ class Trainer:
                 sampler, {"round": self.clock.round, "images": self.clock.images, **self.run.settings()}
             )
 
-    def _explained(self, error: NonFinite) -> NonFinite:
+    def _explained(self, error: NonFinite, when: str = "Stopped before the step") -> NonFinite:
         last = ", ".join(f"{name} {value:.4g}" for name, value in self.window.last.items()) or "none yet"
         text = (
-            f"round {self.clock.round:,} ({self.clock.images:,} images): {error}. Stopped before the step; "
-            "checkpoints keep finite weights. "
-            f"Last finite numbers: {last}. Try a lower --lr, or --stabilize.r1 1."
+            f"round {self.clock.round:,} ({self.clock.images:,} images): {error}. {when}; checkpoints "
+            f"keep finite weights. Last finite numbers: {last}. Try a lower --lr, or --stabilize.r1 1."
         )
         if self.engine.rank == 0:
             self.run.log(
@@ -225,10 +225,9 @@ class Trainer:
         self.game.load_state_dict(state["game"])
         self.average.module.load_state_dict(state["average"])
         self.engine.load(state["optimizers"])
-        self.clock.round = state["round"]
+        self.clock.round, self.clock.images = int(state["round"]), int(state["position"])
         for stream in self.streams:
-            stream.position = state["position"]
-        self.clock.images = state["position"]
+            stream.position = self.clock.images
 
 
 class Window:

@@ -27,7 +27,8 @@ def modes(x: Tensor, centres: Tensor, sigma: float) -> Modes:
     """
     distance, nearest = torch.cdist(x.double(), centres.double()).min(1)
     good = distance <= 3 * sigma
-    return Modes(len(nearest[good].unique()), len(centres), float(good.double().mean()), kl_to_uniform(nearest, len(centres)))
+    found, total = len(nearest[good].unique()), len(centres)
+    return Modes(found, total, float(good.double().mean()), kl_to_uniform(nearest, total))
 
 
 def ring(count: int = 8, radius: float = 1.0) -> tuple[Tensor, float]:

@@ -107,7 +107,7 @@ def discriminator(
     elif family == "dcgan":
         body = dcgan.Body(picture(shape), width=width, norm=cast(dcgan.Norm, norm))
     else:
-        body = resnet.Body(shape, width=width)
+        body = resnet.Body(picture(shape), width=width)
     return finish(body, stabilize, classes=classes, conditioning=conditioning)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -19,6 +20,20 @@ from mulligan.parts.samplers import Sampler
 from mulligan.parts.stabilize import Stabilize
 
 from .classic import Classic, discriminator, generator, norm_for, players
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The codes of InfoGAN and what they weigh (lambda of equation 6)."""
+
+    categories: int = 10
+    """Values of the one-hot code."""
+    continuous: int = 2
+    """Codes uniform on [-1, 1]."""
+    weight: float = 1.0
+    """Of the category's information."""
+    weight_continuous: float = 0.1
+    """Of the continuous codes' information."""
 
 
 class CodeSampler(Sampler):
@@ -75,12 +90,11 @@ class InfoGAN(Classic):
         Q: Reader,
         stabilize: Stabilize,
         *,
-        weight: float,
-        weight_continuous: float,
+        codes: Codes,
         critic_turns: int,
     ) -> None:
         super().__init__(sampler, D, objectives.nonsaturating, stabilize, critic_turns=critic_turns)
-        self.Q, self.weight, self.weight_continuous = Q, weight, weight_continuous
+        self.Q, self.codes = Q, codes
 
     def play(self, data: Iterator[Batch], clock: Clock) -> Iterator[Turn]:
         D, objective = self.critic.at(clock), self.objective
@@ -108,7 +122,7 @@ class InfoGAN(Classic):
     def unread(self, features: Tensor, category: Tensor, codes: Tensor) -> Tensor:
         """−λ L_I: what Q could not read back."""
         named, measured = self.Q.information(features, category, codes)
-        return self.weight * named + self.weight_continuous * measured
+        return self.codes.weight * named + self.codes.weight_continuous * measured
 
 
 @recipe("Chen, Duan, Houthooft, Schulman, Sutskever & Abbeel 2016, arXiv:1606.03657")
@@ -116,23 +130,22 @@ def infogan(
     data: Shape,
     *,
     latent: int = 62,
-    categories: int = 10,
-    continuous: int = 2,
-    information: tuple[float, float] = (1.0, 0.1),
+    codes: Codes = Codes(),
     width: int = 64,
     batch: int = 128,
+    critic_turns: int = 1,
     lr: float = 1e-3,
     lr_d: float | None = 2e-4,
     betas: tuple[float, float] = (0.5, 0.999),
+    schedule: Schedule = "constant",
     ema: int = 10_000,
     images: int = 1_000_000,
     stabilize: Stabilize = Stabilize(),
 ) -> Plan:
     """Information-maximizing GAN: unsupervised codes (10 categories, 2 continuous) that D can read back."""
-    schedule: Schedule = "constant"
-    G = generator(data, "dcgan", latent + continuous + categories, width)
+    G = generator(data, "dcgan", latent + codes.continuous + codes.categories, width)
     D = discriminator(data, "dcgan", width, stabilize, norm=norm_for(stabilize))
-    Q = Reader(D.width, categories, continuous, stabilize.packing)
-    sampler = CodeSampler(G, latent, categories, continuous)
-    game = InfoGAN(sampler, D, Q, stabilize, weight=information[0], weight_continuous=information[1], critic_turns=1)
+    Q = Reader(D.width, codes.categories, codes.continuous, stabilize.packing)
+    sampler = CodeSampler(G, latent, codes.categories, codes.continuous)
+    game = InfoGAN(sampler, D, Q, stabilize, codes=codes, critic_turns=critic_turns)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema, schedule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,14 +20,24 @@ from mulligan.parts.stabilize import Stabilize
 from .classic import Classic, discriminator, generator, norm_for, players
 
 
+@dataclass(frozen=True)
+class Unroll:
+    """How far G looks ahead."""
+
+    steps: int = 5
+    """Gradient steps of D."""
+    size: float = 0.1
+    """Size of each."""
+
+
 class Unrolled(Classic):
     """G minimizes f_K(θ_G, θ_D) = f(θ_G, θ_D^K), D with K gradient steps ahead (Metz et al. 2017, equations 6 to 8)."""
 
     def __init__(
-        self, sampler: nn.Module, D: nn.Module, stabilize: Stabilize, *, critic_turns: int, steps: int, step_size: float
+        self, sampler: nn.Module, D: nn.Module, stabilize: Stabilize, *, critic_turns: int, unroll: Unroll
     ) -> None:
         super().__init__(sampler, D, objectives.nonsaturating, stabilize, critic_turns=critic_turns)
-        self.steps, self.step_size = steps, step_size
+        self.unroll = unroll
 
     def play(self, data: Iterator[Batch], clock: Clock) -> Iterator[Turn]:
         D, G, objective = self.critic.at(clock), self.sampler, self.objective
@@ -41,11 +52,12 @@ class Unrolled(Classic):
 
         fake = G(len(x))
         theta: dict[str, Tensor] = dict(D.named_parameters())
-        for _ in range(self.steps):
+        for _ in range(self.unroll.steps):
             loss = objective.d(self.ahead(theta, x), self.ahead(theta, fake))
             slopes = torch.autograd.grad(loss, list(theta.values()), create_graph=True)
             theta = {
-                name: value - self.step_size * slope for (name, value), slope in zip(theta.items(), slopes, strict=True)
+                name: value - self.unroll.size * slope
+                for (name, value), slope in zip(theta.items(), slopes, strict=True)
             }
         fake_logits = self.ahead(theta, fake)
         yield Turn("G", objective.g(fake_logits, fake_logits) + D.matching(x, fake) + self.past())
@@ -59,11 +71,11 @@ class Unrolled(Classic):
 def unrolled(
     data: Shape,
     *,
-    steps: int = 5,
-    step_size: float = 0.1,
+    unroll: Unroll = Unroll(),
     latent: int = 100,
     width: int = 64,
     batch: int = 128,
+    critic_turns: int = 1,
     lr: float = 1e-4,
     lr_d: float | None = 1e-4,
     betas: tuple[float, float] = (0.5, 0.999),
@@ -72,8 +84,8 @@ def unrolled(
     images: int = 1_000_000,
     stabilize: Stabilize = Stabilize(),
 ) -> Plan:
-    """Unrolled GAN: G is trained against D as it will be `steps` gradient steps of size `step_size` from now."""
+    """Unrolled GAN: G is trained against D as it will be some gradient steps from now."""
     G = generator(data, "dcgan", latent, width)
     D = discriminator(data, "dcgan", width, stabilize, norm=norm_for(stabilize))
-    game = Unrolled(Sampler(G, latent), D, stabilize, critic_turns=1, steps=steps, step_size=step_size)
+    game = Unrolled(Sampler(G, latent), D, stabilize, critic_turns=critic_turns, unroll=unroll)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema, schedule)

@@ -1,0 +1,5 @@
+"""`python -m mulligan`, which torchrun needs."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,145 @@
+"""Speed changes no result: each quick path beside the plain one that it stands for."""
+
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mulligan.core.adam import Adam
+from mulligan.core.engine import Engine
+from mulligan.experiment import Experiment
+from mulligan.nets import dcgan
+from mulligan.nets.heads import Discriminator
+from mulligan.parts.fold import Up
+from mulligan.parts.layers import Dropout
+from mulligan.parts.objectives import bce
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_adam_is_torchs_fused_adam_to_the_bit(dtype):
+    """Kernels in channels-last layout included, a parameter without a gradient too, and on after a reload."""
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        nets.append(Discriminator(dcgan.Body((3, 16, 16), width=4)).to(dtype))
+    ours = Adam(nets[0].parameters(), 1e-2, (0.5, 0.999))
+    theirs = torch.optim.Adam(nets[1].parameters(), lr=1e-2, betas=(0.5, 0.999), fused=True)
+    for step in range(6):
+        x = torch.randn(5, 3, 16, 16, dtype=dtype)
+        for net, optimizer in zip(nets, (ours, theirs)):
+            optimizer.zero_grad()
+            net(x).square().mean().backward()
+            if step == 2:
+                net.head.bias.grad = None
+            optimizer.step()
+        if step == 3:
+            state = ours.state_dict()
+            ours = Adam(nets[0].parameters(), 1e-2, (0.5, 0.999))
+            ours.load_state_dict(state)
+    for a, b in zip(nets[0].parameters(), nets[1].parameters()):
+        assert torch.equal(a, b)
+        assert a.stride() == b.stride()
+
+
+def test_adam_with_kernels_in_fast_layout_is_plain_adam():
+    """A gradient in another memory order than its weight would be added to the wrong entries."""
+    torch.manual_seed(0)
+    fast = Discriminator(dcgan.Body((3, 16, 16), width=4)).double()
+    plain = Discriminator(dcgan.Body((3, 16, 16), width=4)).double()
+    plain.load_state_dict(fast.state_dict())
+    for p in plain.parameters():
+        p.data = p.data.contiguous()
+    assert any(a.stride() != b.stride() for a, b in zip(fast.parameters(), plain.parameters()))
+    ours = Adam(fast.parameters(), 1e-2, (0.5, 0.999))
+    theirs = torch.optim.Adam(plain.parameters(), lr=1e-2, betas=(0.5, 0.999), foreach=False)
+    for _ in range(4):
+        x = torch.randn(5, 3, 16, 16, dtype=torch.float64)
+        for net, optimizer in ((fast, ours), (plain, theirs)):
+            optimizer.zero_grad()
+            net(x).square().mean().backward()
+            optimizer.step()
+    for a, b in zip(fast.parameters(), plain.parameters()):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("shape", "classes"), [((3, 32, 32), 0), ((1, 8, 12), 0), ((3, 5, 7), 0), ((3, 16, 16), 4)])
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_folded_generator_makes_the_same_pictures(shape, classes, norm, batch):
+    torch.manual_seed(0)
+    G = dcgan.Generator(7, shape, width=8, classes=classes, norm=norm)
+    for layer in G.modules():  # statistics as after training
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.running_mean)
+            nn.init.uniform_(layer.running_var, 0.2, 3)
+            nn.init.normal_(layer.bias)
+    G.eval()
+    before = {name: value.clone() for name, value in G.state_dict().items()}
+    z, y = torch.randn(batch, 7), torch.arange(batch) % classes if classes else None
+    with torch.no_grad():
+        torch.testing.assert_close(G.folded()(z, y), G(z, y), rtol=0, atol=1e-5)
+        torch.testing.assert_close(G.double().folded()(z.double(), y), G(z.double(), y), rtol=0, atol=1e-12)
+    G.float()
+    assert all(torch.equal(value, before[name]) for name, value in G.state_dict().items())
+
+
+@pytest.mark.parametrize("channels", [3, 9])
+@pytest.mark.parametrize("bias", [True, False])
+def test_up_is_the_transposed_convolution(channels, bias):
+    layer = nn.ConvTranspose2d(6, channels, 4, 2, 1, bias=bias).double()
+    for n, height, width in ((1, 4, 4), (2, 3, 5), (9, 8, 8)):
+        x = torch.randn(n, 6, height, width, dtype=torch.float64)
+        torch.testing.assert_close(Up(layer)(x), layer(x), rtol=1e-10, atol=1e-12)
+
+
+def test_a_run_samples_as_its_sampler_does_and_notices_new_weights(tmp_path):
+    from benchmarks.sampling import experiment
+
+    run = experiment(str(tmp_path), side=16)
+    assert isinstance(run, Experiment)
+    for _ in range(2):
+        x = run.sample(5, seed=3)
+        with torch.no_grad():
+            torch.testing.assert_close(x, run.sampler.decode(run.latents(5, 3)), rtol=0, atol=1e-5)
+            run.sampler.G.project.weight.mul_(1.5)
+    assert not torch.equal(run.sample(5, seed=3), x)
+
+
+def test_dropout_mask_is_the_comparison_of_its_draws():
+    x = torch.randn(33, 7, dtype=torch.float64)
+    torch.manual_seed(4)
+    y = Dropout(0.3)(x)
+    torch.manual_seed(4)
+    draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    kept = round(0.7 * 65536)
+    mask = draws[: x.numel()].view(x.shape) < kept - 32768
+    assert torch.equal(y, x * mask.to(x.dtype).mul_(65536 / kept))
+
+
+def test_a_round_is_seeded_as_by_the_public_seeders():
+    engine = Engine("cpu", seed=11)
+    engine.seed_round(5, 2)
+    found = random.random(), np.random.rand(), torch.rand(3)
+    seed = int(np.random.SeedSequence([11, 2, 5]).generate_state(1, np.uint64)[0] >> 1)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    assert found[:2] == (random.random(), np.random.rand())
+    assert torch.equal(found[2], torch.rand(3))
+    states = []
+    for number, shard in ((5, 2), (5, 2), (6, 2), (5, 3)):
+        engine.seed_round(number, shard)
+        states.append(torch.get_rng_state())
+    assert torch.equal(states[0], states[1])
+    assert not any(torch.equal(a, b) for a, b in pairwise(states[1:]))
+
+
+def test_losses_from_logits_are_the_textbook_ones():
+    logits = torch.randn(50, dtype=torch.float64)
+    for target in (0.0, 0.9, 1.0):
+        plain = F.binary_cross_entropy(logits.sigmoid(), torch.full_like(logits, target))
+        torch.testing.assert_close(bce(logits, target), plain)
