@@ -22,7 +22,7 @@ from pathlib import Path
 from mulligan.verbs import train
 with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
     root = Path(sys.argv[2]).parent
-    train(sys.argv[1], "mnist", size=None if sys.argv[1] == "gan" else 32, data_root=root, out=folder + "/run",
+    train(sys.argv[1], "mnist", data_root=root, out=folder + "/run",
           images=int(sys.argv[4]), cache=Path(tempfile.gettempdir()) / "mulligan-benchmarks", device="cpu")
     print(json.dumps({"before": before, "after": held("VmRSS"), "peak": held("VmHWM")}), file=sys.__stdout__)
 """

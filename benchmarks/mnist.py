@@ -104,14 +104,15 @@ def judge(x: Any) -> dict[str, Any]:
     real, _ = net(digits_test()[0])
     best, label = probabilities.max(1)
     return {
-        "classes": len(label.unique()), "kl": kl_to_uniform(label, 10), "confident": float((best > 0.9).double().mean()),
-        "frechet": frechet(features, real),
+        "classes": len(label.unique()), "kl": kl_to_uniform(label, 10),
+        "confident": float((best > 0.9).double().mean()), "frechet": frechet(features, real),
     }  # fmt: skip
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| program | images | CPU s | classes | KL to uniform, mean (worst) | above 0.9, mean (worst) | Fréchet on LeNet, mean (worst) |",
+        "| program | images | CPU s | classes | KL to uniform, mean (worst) | above 0.9, mean (worst) | "
+        "Fréchet on LeNet, mean (worst) |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(row["program"] for row in rows):
@@ -122,7 +123,8 @@ def table(rows: list[dict[str, Any]]) -> str:
 
         lines.append(
             f"| {name} | {mean('images'):,.0f} | {mean('cpu_seconds'):.0f} | {min(row['classes'] for row in of)} "
-            f"| {mean('kl'):.4f} ({max(row['kl'] for row in of):.4f}) | {mean('confident'):.1%} ({min(row['confident'] for row in of):.1%}) "
+            f"| {mean('kl'):.4f} ({max(row['kl'] for row in of):.4f}) | {mean('confident'):.1%} "
+            f"({min(row['confident'] for row in of):.1%}) "
             f"| {mean('frechet'):.2f} ({max(row['frechet'] for row in of):.2f}) |"
         )
     return "\n".join(lines)

@@ -34,14 +34,14 @@ def plan(source: Source, stabilize: Stabilize, batch: int = 32) -> Plan:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--slices", type=int, default=6)
+    options.add_argument("--slices", type=int, default=4)
     given = options.parse_args()
     torch.set_num_threads(given.threads)
     source = pictures(32)
     with tempfile.TemporaryDirectory() as folder:
         trainers = {name: trainer(plan(source, case[0]), source, folder) for name, case in CASES.items()}
-        # A lazy slice is one whole cycle; the others need no more than a quarter of it.
-        works = {name: timed(t._round, 16 if "lazy" in name else 4) for name, t in trainers.items()}
+        # A slice is one whole cycle of the lazy penalty.
+        works = {name: timed(t._round, 16) for name, t in trainers.items()}
         found = interleaved(works, given.slices)
     print(f"\n{'step':<24}{'median ms':>12}{'best ms':>12}{'cost':>8}{'bar':>8}{'aim':>8}")
     costs, passed = {}, True

@@ -70,11 +70,11 @@ def table(rows: list[dict[str, Any]]) -> str:
         "| method | seed | images | CPU s | modes of 1000 | KL | published, 50 epochs |",
         "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        lines.append(
-            f"| {row['method']} | {row['seed']} | {row['images']:,} | {row['cpu_seconds']} | {row['modes']} "
-            f"| {row['kl']:.3f} | {PUBLISHED[row['method']]} |"
-        )
+    lines += [
+        f"| {row['method']} | {row['seed']} | {row['images']:,} | {row['cpu_seconds']} | {row['modes']} "
+        f"| {row['kl']:.3f} | {PUBLISHED[row['method']]} |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,7 +47,7 @@ class Table:
 
 def layers(*sizes: int) -> nn.Sequential:
     made: list[nn.Module] = []
-    for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+    for a, b in pairwise(sizes):
         made += [nn.Linear(a, b), nn.Tanh()]
     return nn.Sequential(*made[:-1]).double()
 
@@ -93,12 +94,16 @@ def duel(penalty: Penalty = "plain", detach: bool = True) -> Duel:
     return Duel(penalty, detach)
 
 
-def trainer(folder: Path, game: Game, *, batch: int, images: int, accumulate: int = 1, source: Any = None, **plan: Any) -> Trainer:
+def trainer(
+    folder: Path, game: Game, *, batch: int, images: int, accumulate: int = 1, source: Any = None, **plan: Any
+) -> Trainer:
     """A trainer that writes nothing before its end; optimizers are Adam unless the plan says otherwise."""
     optims = plan.pop("optims", None) or {player: Optim(1e-2) for player in game.players}
     made = Plan(game, optims, batch, images, **plan)
     engine = Engine("cpu")
-    return Trainer(made, source or Table(), Run(folder), engine, accumulate=accumulate, rhythm=Rhythm(NEVER, NEVER, NEVER))
+    return Trainer(
+        made, source or Table(), Run(folder), engine, accumulate=accumulate, rhythm=Rhythm(NEVER, NEVER, NEVER)
+    )
 
 
 def rounds(folder: Path, game: Game, count: int, **options: Any) -> dict[str, Tensor]:

@@ -90,7 +90,12 @@ def kill_all() -> None:
 
 
 def _child(
-    function: Callable[..., Any], args: tuple[Any, ...], before: tuple[Before, ...], out: str, err: str, env: dict[str, str]
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    before: tuple[Before, ...],
+    out: str,
+    err: str,
+    env: dict[str, str],
 ) -> None:
     for path, number in ((out, 1), (err, 2)):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -183,7 +188,9 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def differences(a: Any, b: Any) -> list[str]:
     """Where two states are not the same, bit for bit."""
     left, right = dict(leaves(a)), dict(leaves(b))
-    return sorted(left.keys() ^ right.keys()) + [name for name in left.keys() & right.keys() if not _same(left[name], right[name])]
+    return sorted(left.keys() ^ right.keys()) + [
+        name for name in left.keys() & right.keys() if not _same(left[name], right[name])
+    ]
 
 
 def _same(a: Any, b: Any) -> bool:

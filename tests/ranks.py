@@ -29,6 +29,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
         | {"stabilize": {"instance_noise": 0.1, "diffaugment": "color,translation"}},
     ),
 }
+SAME = {"dcgan: batch norm, lecam": ("dcgan", {"width": 4, "stabilize": {"lecam": 0.1}})}  # only on both ranks alike
 POINTS = {"wgan_gp: drawn alphas"}  # its D has layer norm, its G batch norm where there are pictures
 
 
@@ -50,7 +51,7 @@ class Doubles:
 
 def recipe_trainer(folder: Path, name: str, accumulate: int) -> Trainer:
     """A recipe of the house in float64."""
-    recipe, arguments = RECIPES[name]
+    recipe, arguments = (RECIPES | SAME)[name]
     made, source = find(recipe), Doubles((2,) if name in POINTS else (1, 8, 8))
     torch.manual_seed(0)
     plan = made.plan(source, made.arguments({"batch": BATCH, "latent": 4, "lr": 1e-3} | arguments))
@@ -77,7 +78,10 @@ def deterministic(folder: Path) -> dict[str, dict[str, Tensor]]:
 
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
-    found = {"deterministic": deterministic(folder), "recipes": {n: played(recipe_trainer(folder, n, 1)) for n in RECIPES}}
+    found = {
+        "deterministic": deterministic(folder),
+        "recipes": {n: played(recipe_trainer(folder, n, 1)) for n in RECIPES | SAME},
+    }
     torch.save(found, folder / f"rank-{os.environ['RANK']}.pt")
     torch.distributed.destroy_process_group()
 

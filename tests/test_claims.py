@@ -42,7 +42,8 @@ def plan_of(recipe: str, data: Any, arguments: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_forgotten_detach_changes_no_bit(penalty: games.Penalty, accumulate: int, tmp_path: Path):
     states = [
-        games.rounds(tmp_path, games.duel(penalty, detach), 5, batch=8, accumulate=accumulate) for detach in (True, False)
+        games.rounds(tmp_path, games.duel(penalty, detach), 5, batch=8, accumulate=accumulate)
+        for detach in (True, False)
     ]
     assert helpers.differences(*states) == []
     assert helpers.differences(states[0], games.duel(penalty).state_dict()), "nothing was trained"
@@ -150,7 +151,9 @@ class Counted(Game):
 def test_a_yield_is_a_step_and_the_game_sees_the_new_weights(tmp_path: Path):
     game = Counted()
     before = float(game.critic[0].bias.detach().sum())
-    trainer = games.trainer(tmp_path, game, batch=8, images=games.NEVER, optims={p: Optim(0.5, kind="sgd") for p in "DG"})
+    trainer = games.trainer(
+        tmp_path, game, batch=8, images=games.NEVER, optims={p: Optim(0.5, kind="sgd") for p in "DG"}
+    )
     for _ in range(3):
         trainer._round()
     assert [row[:2] for row in game.seen] == [(0, 0), (1, 8), (2, 16)]

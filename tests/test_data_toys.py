@@ -48,8 +48,8 @@ def test_moons_are_two_half_circles():
     assert ((x - centre[y]).norm(dim=1) - 1).abs().max() < 0.3
     assert source.tensors["x"].abs().max() < 1.2
     assert source.classes == ("upper", "lower")
-    assert (x[y == 0][:, 1].mean() > 0.2)
-    assert (x[y == 1][:, 1].mean() < -0.2)
+    assert x[y == 0][:, 1].mean() > 0.2
+    assert x[y == 1][:, 1].mean() < -0.2
 
 
 @pytest.mark.parametrize("name", ["ring", "grid", "swissroll", "moons"])

@@ -30,7 +30,15 @@ States = dict[str, dict[str, dict[str, Tensor]]]
 
 
 def torchrun(*words: str, **options: Any) -> subprocess.Popen[str]:
-    program = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(free_port())]
+    program = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(free_port()),
+    ]
     return subprocess.Popen([*program, *words], cwd=ROOT, text=True, stderr=subprocess.PIPE, **options)
 
 

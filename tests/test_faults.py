@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ from . import faults, helpers
 KILLS, ROUNDS, BATCH = 40, 8, 8
 SMALL = {"mlp": {"widths": (6,)}, "latent": 4, "batch": BATCH, "ema": 100, "stabilize": {"r1": 1.0, "lazy": 4}}
 EVERY = {"checkpoint_every": 1, "log_every": 1, "sample_every": 10**9}
+AT_THE_END = {"checkpoint_every": 10**9}
 
 
-def run_child(tmp_path: Path, data: Path, run: Path, images: int, *before: helpers.Before) -> helpers.Child:
-    job = partial(helpers.train, "gan", data, run, images=images, **SMALL, **EVERY)
+def run_child(
+    tmp_path: Path, data: Path, run: Path, images: int, *before: helpers.Before, **every: int
+) -> helpers.Child:
+    job = partial(helpers.train, "gan", data, run, images=images, **SMALL, **(EVERY | every))
     return helpers.start(tmp_path, job, before=[helpers.no_pictures, *before])
 
 
@@ -66,16 +70,16 @@ def test_forty_kills_cost_nothing(tmp_path: Path, pictures: Path):
         saved = state["round"]
     assert saved > KILLS / 4, f"seed {seed}: most kills hit nothing but the start"
     last = live()
-    last.until(lambda: "going on from round" in last.said() and checkpoints.newest_first()[0].name > f"round-{saved:09d}.pt")
+    last.until(
+        lambda: "going on from round" in last.said() and checkpoints.newest_first()[0].name > f"round-{saved:09d}.pt"
+    )
     last.process.terminate()
     assert last.wait() == 143, last.said()
     assert not [path for path in run.rglob("*") if "tmp" in path.name]
     state = helpers.newest(run)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verbs, "previewer", lambda *_: None)
-        helpers.train(
-            "gan", pictures, tmp_path / "never", images=state["position"], **SMALL, checkpoint_every=10**9
-        )
+        helpers.train("gan", pictures, tmp_path / "never", images=state["position"], **SMALL, checkpoint_every=10**9)
     assert helpers.differences(helpers.newest(tmp_path / "never"), state) == []
     numbers = [row["round"] for row in read_lines(run / "log.jsonl")]
     assert numbers == list(range(1, state["round"] + 1)), "each round is logged once"
@@ -88,7 +92,8 @@ def test_killed_inside_a_save(stage: str, tmp_path: Path, pictures: Path, straig
     assert killed.wait() == -9, killed.said()
     newest = helpers.newest(run)["round"]
     assert newest in (3, 4)
-    again = run_child(tmp_path, pictures, run, ROUNDS * BATCH)
+    # saving only once more, so that nothing half written is overwritten by chance
+    again = run_child(tmp_path, pictures, run, ROUNDS * BATCH, **AT_THE_END)
     assert again.wait() == 0, again.said()
     assert f"going on from round {newest} " in again.said()
     assert "damaged" not in again.said()
@@ -125,7 +130,9 @@ def stamp_states() -> None:
 
 
 @pytest.mark.parametrize("stage", [name for name, (_, _, when) in faults.STAGES.items() if when == "before"])
-def test_a_disk_that_is_full_at_any_stage_of_a_save(stage: str, tmp_path: Path, pictures: Path, straight: dict[str, Any]):
+def test_a_disk_that_is_full_at_any_stage_of_a_save(
+    stage: str, tmp_path: Path, pictures: Path, straight: dict[str, Any]
+):
     run = tmp_path / "run"
     child = run_child(tmp_path, pictures, run, ROUNDS * BATCH, partial(faults.break_save, stage, 4, "full"))
     assert child.wait() == 0, child.said()
@@ -147,3 +154,32 @@ def test_killed_before_the_run_has_a_recipe(left: list[str], tmp_path: Path, pic
     assert child.wait() == 0, child.said()
     assert helpers.differences(helpers.newest(run), straight) == []
     assert not list(run.rglob("*.tmp"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to tell what is synced")
+def test_nothing_is_renamed_before_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A lost page cache can't be had in a test: the order of the calls is what keeps a power cut harmless."""
+    checkpoints, calls = Checkpoints(tmp_path), list[str]()
+    for number in (1, 2):
+        checkpoints.save({"round": number}, number)
+
+    def noted(name: str, function: Callable[..., Any], argument: int) -> Callable[..., Any]:
+        def patched(*args: Any, **options: Any) -> Any:
+            what = args[argument]
+            path = Path(os.readlink(f"/proc/self/fd/{what}")) if isinstance(what, int) else Path(what)
+            calls.append(f"{name} {'folder' if path == tmp_path else path.name}")
+            return function(*args, **options)
+
+        return patched
+
+    monkeypatch.setattr(os, "fsync", noted("sync", os.fsync, 0))
+    monkeypatch.setattr(os, "replace", noted("rename to", os.replace, 1))
+    monkeypatch.setattr(Path, "unlink", noted("remove", Path.unlink, 0))
+    checkpoints.save({"round": 3}, 3)
+    assert calls == [
+        "sync round-000000003.pt.tmp",
+        "sync index.jsonl",
+        "rename to round-000000003.pt",
+        "sync folder",
+        "remove round-000000001.pt",
+    ]

@@ -122,7 +122,9 @@ def foreign(path: Path) -> None:
 
 
 # without an index nothing tells a whole checkpoint from another
-PLACED = [(spoil, indexed) for spoil in (text, folder, dangling, empty) for indexed in (True, False)] + [(foreign, True)]
+PLACED = [(spoil, indexed) for spoil in (text, folder, dangling, empty) for indexed in (True, False)] + [
+    (foreign, True)
+]
 
 
 @pytest.mark.parametrize(("spoil", "indexed"), PLACED)
@@ -150,9 +152,9 @@ def test_a_damaged_index_costs_nothing(name: str, run: Path, pictures: Path, cap
     index = run / "checkpoints" / "index.jsonl"
     index.write_bytes(INDICES[name](index.read_text(encoding="utf-8")))
     assert helpers.newest(run)["round"] == ROUNDS
-    verbs.train("gan", pictures, out=run, **SMALL | {"images": (ROUNDS + 2) * 8})
+    verbs.train("gan", pictures, out=run, **SMALL | {"images": (ROUNDS + 1) * 8})
     assert f"going on from round {ROUNDS} " in capsys.readouterr().err
-    assert "sha256" in Checkpoints(run / "checkpoints").index()["round-000000008.pt"], "the line that follows is whole"
+    assert "round-000000007.pt" in Checkpoints(run / "checkpoints").digests(), "the next line is whole"
 
 
 def test_a_wrong_digest_in_the_index_is_taken_for_damage(run: Path):

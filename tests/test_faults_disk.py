@@ -16,6 +16,7 @@ import pytest
 from mulligan import verbs
 from mulligan.core.checkpoints import read_lines
 from mulligan.core.errors import UserError
+from mulligan.core.run import Run
 
 from . import helpers
 
@@ -89,7 +90,9 @@ def warned(said: str, run: Path, what: str, reason: str) -> bool:
     return re.search(pattern, said) is not None
 
 
-def test_a_full_disk_is_a_warning_until_there_is_space_again(small_disk: Path, tmp_path: Path, pictures: Path, straight: State):
+def test_a_full_disk_is_a_warning_until_there_is_space_again(
+    small_disk: Path, tmp_path: Path, pictures: Path, straight: State
+):
     run, ballast = small_disk / "run", small_disk / "ballast"
     full = partial(helpers.after_round, FULL, partial(fill, ballast))
     free = partial(helpers.after_round, FREE, ballast.unlink)
@@ -103,10 +106,12 @@ def test_a_full_disk_is_a_warning_until_there_is_space_again(small_disk: Path, t
     assert not list(run.rglob("*tmp*"))
     logged = [row["round"] for row in read_lines(run / "log.jsonl")]
     assert logged[:FULL] == list(range(1, FULL + 1))
-    assert set(range(FREE + 1, ROUNDS + 1)) <= set(logged), "a line that the full disk tore swallows no other"
+    assert set(range(FREE, ROUNDS + 1)) <= set(logged), "a line that the full disk tore swallows no other"
 
 
-def test_a_disk_that_stays_full_keeps_the_old_checkpoint(small_disk: Path, tmp_path: Path, pictures: Path, straight: State):
+def test_a_disk_that_stays_full_keeps_the_old_checkpoint(
+    small_disk: Path, tmp_path: Path, pictures: Path, straight: State
+):
     run, ballast = small_disk / "run", small_disk / "ballast"
     child = run_child(tmp_path, pictures, run, partial(helpers.after_round, FULL, partial(fill, ballast)))
     assert child.wait() == 0, child.said()
@@ -192,6 +197,26 @@ def test_two_processes_never_share_a_run(tmp_path: Path, pictures: Path):
     third = run_child(tmp_path, pictures, run)
     assert third.wait() == 0, "the lock went with its holder"
     assert "going on from round 9 " in third.said()
+
+
+def test_a_lock_file_that_its_holder_removes_is_no_lock(tmp_path: Path):
+    """Who waits at the door of a folder that is taken away must not hold a key to nothing."""
+    run, lock = Run(tmp_path / "run"), tmp_path / "run" / ".lock"
+    opened = Path.open
+    with pytest.MonkeyPatch.context() as patch:
+
+        def removed_once(self: Path, *args: Any, **options: Any) -> Any:
+            file = opened(self, *args, **options)
+            patch.undo()
+            lock.unlink()
+            return file
+
+        patch.setattr(Path, "open", removed_once)
+        with run.locked():
+            assert lock.read_text().startswith(f"process {os.getpid()} on ")
+            with pytest.raises(UserError, match="is in use by process"), Run(run.path).locked():
+                pass
+    assert not run.path.exists(), "an empty folder is taken away again"
 
 
 def sleep_long() -> None:

@@ -66,11 +66,24 @@ def sick(data, *, latent: int = 4, batch: int = 8, images: int = 80):
 
 
 def finite(state: dict[str, Any]) -> bool:
-    return all(bool(v.isfinite().all()) for _, v in helpers.leaves(state) if isinstance(v, Tensor) and v.is_floating_point())
+    return all(
+        bool(v.isfinite().all()) for _, v in helpers.leaves(state) if isinstance(v, Tensor) and v.is_floating_point()
+    )
 
 
 def words(file: Path, run: Path) -> list[str]:
-    return ["train", f"{file}:sick", "--data", "ring", "--out", str(run), "--device", "cpu", "--checkpoint-every", str(8 * EVERY)]
+    return [
+        "train",
+        f"{file}:sick",
+        "--data",
+        "ring",
+        "--out",
+        str(run),
+        "--device",
+        "cpu",
+        "--checkpoint-every",
+        str(8 * EVERY),
+    ]
 
 
 @pytest.fixture
@@ -86,7 +99,12 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("player", ["D", "G"])
 @pytest.mark.parametrize("what", ["nan", "inf", "gradient", "nanweight"])
 def test_numbers_that_left_the_finite_stop_the_run(
-    player: str, what: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    player: str,
+    what: str,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     run = tmp_path / "run"
     monkeypatch.setenv("MULLIGAN_TEST_SICK", f"{player}:{what}")
@@ -128,7 +146,12 @@ def test_numbers_that_left_the_finite_stop_the_run(
     ],
 )
 def test_what_no_loss_depends_on_is_checked_before_saving(
-    where: str, name: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    where: str,
+    name: str,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     run = tmp_path / "run"
     if where == "average":
@@ -171,7 +194,9 @@ class Ill(games.Duel):
 @pytest.mark.parametrize("player", ["D", "G"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_step_is_not_taken(player: str, value: float, accumulate: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_step_is_not_taken(
+    player: str, value: float, accumulate: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     trainer = games.trainer(tmp_path / "run", Ill(player, value), batch=8, images=games.NEVER, accumulate=accumulate)
     before: dict[str, Tensor] = {}
     step = Engine.step

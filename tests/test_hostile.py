@@ -102,7 +102,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(
     (run / "sampler.safetensors").unlink()
     before = helpers.tree_hash(run)
     for use in (lambda: verbs.train("gan", pictures, out=run, **SMALL), lambda: load(run, "cpu").sample(1)):
-        with pytest.raises(UserError, match="all 2 checkpoints .* are damaged"):
+        with pytest.raises(UserError, match=r"all 2 checkpoints .* are damaged"):
             use()
     assert not flag.exists(), "the checkpoint ran code"
     assert helpers.tree_hash(run) == before
@@ -149,7 +149,14 @@ def test_a_recipe_json_of_anything_else_is_told(text: str, finished: Path, tmp_p
 
 
 FORBIDDEN = {"eval", "exec", "compile", "__import__", "extractall", "system", "popen"}
-LOADERS = {("pickle", "load"), ("pickle", "loads"), ("yaml", "load"), ("marshal", "loads"), ("shelve", "open"), ("joblib", "load")}
+LOADERS = {
+    ("pickle", "load"),
+    ("pickle", "loads"),
+    ("yaml", "load"),
+    ("marshal", "loads"),
+    ("shelve", "open"),
+    ("joblib", "load"),
+}
 
 
 def calls_that_run_code(source: str) -> list[str]:
@@ -162,13 +169,19 @@ def calls_that_run_code(source: str) -> list[str]:
             found.append(f"line {node.value.lineno}: allow_pickle=")
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-            found += [f"line {node.lineno}: imports {n}" for n in names if n.split(".")[0] in ("pickle", "dill", "yaml")]
+            found += [
+                f"line {node.lineno}: imports {n}" for n in names if n.split(".")[0] in ("pickle", "dill", "yaml")
+            ]
         if isinstance(node, ast.Call):
             name, owner = _name(node.func)
             bare_name = owner == "" or name in ("extractall", "system", "popen")
             if (name in FORBIDDEN and bare_name) or (owner, name) in LOADERS:
                 found.append(f"line {node.lineno}: {owner}.{name}")
-            if name == "load" and owner == "torch" and not any(k.arg == "weights_only" and _is(k.value, True) for k in node.keywords):
+            if (
+                name == "load"
+                and owner == "torch"
+                and not any(k.arg == "weights_only" and _is(k.value, True) for k in node.keywords)
+            ):
                 found.append(f"line {node.lineno}: torch.load without weights_only=True")
     return found
 
@@ -182,7 +195,9 @@ def _name(function: ast.expr) -> tuple[str, str]:
         return function.id, ""
     if isinstance(function, ast.Attribute):
         owner = function.value
-        return function.attr, owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else "?"
+        return function.attr, owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(
+            owner, ast.Attribute
+        ) else "?"
     return "", ""
 
 

@@ -93,7 +93,8 @@ def test_label_changes_the_picture(name: str, tmp_path: Path) -> None:
 
 EXTRAS = [
     {"label_smoothing": 0.1}, {"instance_noise": 0.1}, {"minibatch": "discrimination"}, {"minibatch": "stddev"},
-    {"packing": 2}, {"feature_matching": 1.0}, {"historical_averaging": 0.1}, {"r1": 1.0}, {"r2": 1.0}, {"r1": 1.0, "r2": 2.0},
+    {"packing": 2}, {"feature_matching": 1.0}, {"historical_averaging": 0.1},
+    {"r1": 1.0}, {"r2": 1.0}, {"r1": 1.0, "r2": 2.0},
     {"gp": 10.0}, {"dragan": 10.0}, {"lecam": 0.1}, {"r1": 1.0, "lazy": 2}, {"spectral_norm": True},
     {"clip_weights": 0.01}, {"diffaugment": "color,translation,cutout"},
 ]  # fmt: skip

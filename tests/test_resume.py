@@ -134,8 +134,8 @@ def without(part: str) -> Any:
 
 PARTS = (
     "round", "position", "average", "D", "G",  # the last two: their optimizers
-    "sampler.G.ups", "critic.D.body", "running_mean", "num_batches_tracked", ".u", "lecam.ema_real", "lecam.ema_fake", "lecam.steps",
-    "critic.history.mean", "critic.history.count", "nothing",
+    "sampler.G.ups", "critic.D.body", "running_mean", "num_batches_tracked", ".u",
+    "lecam.ema_real", "lecam.ema_fake", "lecam.steps", "critic.history.mean", "critic.history.count", "nothing",
 )  # fmt: skip
 
 

@@ -25,9 +25,9 @@ ROUNDS = 300
 
 def words(data: Path, run: Path, images: int = 8 * ROUNDS) -> list[str]:
     return [
-        "train", "gan", "--data", str(data), "--out", str(run), "--images", str(images), "--batch", "8", "--latent", "4",
-        "--mlp.widths", "6", "--ema", "100", "--schedule", "linear", "--stabilize.r1", "1", "--stabilize.lazy", "4",
-        "--device", "cpu", "--log-every", "8", "--checkpoint-every", "100000000",
+        "train", "gan", "--data", str(data), "--out", str(run), "--images", str(images), "--batch", "8",
+        "--latent", "4", "--mlp.widths", "6", "--ema", "100", "--schedule", "linear", "--stabilize.r1", "1",
+        "--stabilize.lazy", "4", "--device", "cpu", "--log-every", "8", "--checkpoint-every", "100000000",
     ]  # fmt: skip
 
 
@@ -128,7 +128,34 @@ def signal_while_reading() -> None:
     verbs.open_source = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)  # type: ignore[assignment]
 
 
-def test_python_gets_an_exception_and_its_handlers_back(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_signal_before_the_first_round_is_over_saves_the_start(tmp_path: Path, pictures: Path, straight: Path):
+    run = tmp_path / "run"
+    child = helpers.start(
+        tmp_path, helpers.command, *words(pictures, run), before=[helpers.no_pictures, signal_at_start]
+    )
+    assert child.wait() == 143, child.said()
+    assert helpers.newest(run)["round"] == 0
+    again = helpers.start(tmp_path, helpers.command, *words(pictures, run), before=[helpers.no_pictures])
+    assert again.wait() == 0, again.said()
+    assert helpers.differences(helpers.newest(straight), helpers.newest(run)) == []
+
+
+def signal_at_start() -> None:
+    from mulligan.core.trainer import StopRequest
+
+    enter = StopRequest.__enter__
+
+    def patched(self: StopRequest) -> StopRequest:
+        entered = enter(self)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return entered
+
+    StopRequest.__enter__ = patched  # type: ignore[method-assign]
+
+
+def test_python_gets_an_exception_and_its_handlers_back(
+    tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+):
     from mulligan.core.trainer import Trainer
 
     monkeypatch.setattr(Trainer, "_round", Trainer._round)  # undone at the end, whatever stop_after puts there

@@ -1,6 +1,7 @@
 """Speed changes no result: each quick path beside the plain one that it stands for."""
 
 import random
+from copy import deepcopy
 from itertools import pairwise
 
 import numpy as np
@@ -64,6 +65,20 @@ def test_adam_with_kernels_in_fast_layout_is_plain_adam():
             optimizer.step()
     for a, b in zip(fast.parameters(), plain.parameters()):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_moments_saved_in_another_memory_order_are_put_into_the_weights_own():
+    weight = nn.Parameter(torch.randn(4, 3, 2, 2).contiguous(memory_format=torch.channels_last))
+    plain = nn.Parameter(weight.detach().contiguous())
+    ours, theirs = Adam([weight], 0.1, (0.5, 0.9)), torch.optim.Adam([plain], 0.1, (0.5, 0.9), foreach=False)
+    for step in range(3):
+        gradient = torch.randn(4, 3, 2, 2)
+        weight.grad, plain.grad = gradient.contiguous(memory_format=torch.channels_last), gradient
+        ours.step()
+        theirs.step()
+        if step == 0:
+            ours.load_state_dict(deepcopy(theirs.state_dict()))
+    torch.testing.assert_close(weight, plain)
 
 
 @pytest.mark.parametrize(("shape", "classes"), [((3, 32, 32), 0), ((1, 8, 12), 0), ((3, 5, 7), 0), ((3, 16, 16), 4)])

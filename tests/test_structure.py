@@ -122,7 +122,9 @@ def test_files_are_small_enough_to_read():
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
 
 
-@pytest.mark.parametrize("code", ["import mulligan", "import mulligan.cli", "from mulligan.cli import main; main(['--help'])"])
+@pytest.mark.parametrize(
+    "code", ["import mulligan", "import mulligan.cli", "from mulligan.cli import main; main(['--help'])"]
+)
 def test_torch_is_loaded_only_when_it_is_needed(code: str):
     """Help must not take seconds, and neither must completing a name in a shell."""
     check = "import sys; print(sorted({'torch', 'numpy', 'PIL', 'matplotlib', 'sklearn'} & sys.modules.keys()))"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,16 @@ def train(
         run = Experiment(out or Path("runs") / f"{made.name}-{source.name}", str(engine.device))
         settings = describe(made, chosen, data, source, seed, precision) | {"shards": engine.world * accumulate}
         torch.manual_seed(seed)
-        plan = made.plan(source, chosen)
-        say(engine, *(f"note: {note}" for note in source.notes))
-        per_shard(plan.batch, engine.world, accumulate)
-        if engine.rank == 0:
-            _check_folder(run)
-            if made.sha256:
-                trust(made.sha256, made.spec)
-        with run.locked() if engine.rank == 0 else _nothing():
-            _fit(run, plan, source, engine, settings, every, accumulate, tensorboard, score)
+        with enough_memory(source, engine, chosen):
+            plan = made.plan(source, chosen)
+            say(engine, *(f"note: {note}" for note in source.notes))
+            per_shard(plan.batch, engine.world, accumulate)
+            if engine.rank == 0:
+                _check_folder(run)
+                if made.sha256:
+                    trust(made.sha256, made.spec)
+            with run.locked() if engine.rank == 0 else contextlib.nullcontext():
+                _fit(run, plan, source, engine, settings, every, accumulate, tensorboard, score)
     finally:
         engine.close()
     run.__dict__.pop("sampler", None)
@@ -105,8 +107,8 @@ def _fit(
     accumulate: int, tensorboard: bool, score: Callable[[nn.Module], float] | None,
 ) -> None:  # fmt: skip
     # a run that never saved anything has nothing to contradict: out of memory, say, and the next try with less
-    fresh = not run.checkpoints.newest_first()
-    if run.exists and not fresh:
+    fresh, existed = not run.checkpoints.newest_first(), run.exists
+    if existed and not fresh:
         notes = compare(run, settings, plan)
         for note in notes if engine.rank == 0 else ():
             warn(note)
@@ -131,18 +133,10 @@ def _fit(
         )
     try:
         trainer.fit()
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if (
-            isinstance(error, RuntimeError)
-            and not isinstance(error, torch.OutOfMemoryError)
-            and "can't allocate memory" not in str(error)
-        ):
-            raise
-        raise UserError(
-            f"out of memory with batch {plan.batch} at {'×'.join(map(str, source.shape))} on {engine.device}: "
-            "lower --batch, --width or --size, "
-            "or keep the batch and share it with --accumulate 4"
-        ) from error
+    except Exception:
+        if engine.rank == 0 and not existed:
+            run.discard()
+        raise
     if engine.rank == 0:
         report(run, trainer)
 
@@ -213,8 +207,8 @@ def compare(run: Run, asked: dict[str, Any], plan: Plan) -> list[str]:
         notes.append(f"made with torch {version}, this is {torch.__version__}: numbers may differ in the last digits")
     if shards != asked["shards"]:
         notes.append(
-            f"made with {shards} processes × micro-batches, these are {asked['shards']}: the same images in each round, "
-            "but other random draws"
+            f"made with {shards} processes × micro-batches, these are {asked['shards']}: the same images in each "
+            "round, but other random draws"
         )
     return [f"the run was {note}" for note in notes]
 
@@ -328,10 +322,21 @@ def _check_folder(run: Run) -> None:
         raise UserError(run.refused(error)) from error
 
 
-def _nothing() -> Any:
-    import contextlib
-
-    return contextlib.nullcontext()
+@contextlib.contextmanager
+def enough_memory(source: Any, engine: Engine, arguments: dict[str, Any]) -> Iterator[None]:
+    """Turn an allocation that failed, on a GPU or a CPU, into what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        out = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+        if not out:
+            raise
+        at = "×".join(map(str, source.shape))
+        batch = f"batch {arguments['batch']} at {at}" if "batch" in arguments else f"samples of {at}"
+        raise UserError(
+            f"out of memory with {batch} on {engine.device}: lower --batch, --width or --size, or keep the batch and "
+            "share it with --accumulate 4"
+        ) from error
 
 
 def say(engine: Engine, *lines: str) -> None:

@@ -20,7 +20,6 @@ class Adam(torch.optim.Adam):
     # torch guards these from its compiler, and for that loads the compiler: two seconds and 150 MB at every start.
     add_param_group = inspect.unwrap(Optimizer.add_param_group)
     state_dict = inspect.unwrap(Optimizer.state_dict)
-    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
 
     def __init__(self, params: Any, lr: float, betas: tuple[float, float]) -> None:
         super().__init__(params, lr=lr, betas=betas, fused=True)
@@ -39,13 +38,21 @@ class Adam(torch.optim.Adam):
         states = [self.state[p] or self._begin(p) for p in moved]
         steps = [state["step"] for state in states]
         if steps:
-            torch._foreach_add_(steps, 1)
+            torch._foreach_add_(steps, [torch.ones(())] * len(steps))  # a bare 1 would become a tensor for each
             torch._fused_adam_(
                 moved, grads, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states], [], steps,
                 lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=0.0, eps=group["eps"],
                 amsgrad=False, maximize=False,
             )  # fmt: skip
         return None
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The moments in the memory order of their weights: the kernel walks both without asking for strides."""
+        inspect.unwrap(Optimizer.load_state_dict)(self, state_dict)
+        for parameter, state in self.state.items():
+            for name, value in state.items():
+                if value.shape == parameter.shape and value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter).copy_(value)
 
     def _begin(self, parameter: Tensor) -> dict[str, Tensor]:
         state = self.state[parameter]

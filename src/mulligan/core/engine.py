@@ -37,6 +37,12 @@ class Optim:
     clip_weights: float = 0.0
     clip_gradient: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.lr < math.inf:
+            raise UserError(f"the learning rate is {self.lr}, but must be a number from 0 up")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"betas are {self.betas}, but must be in [0, 1)")
+
 
 def schedule_factor(schedule: Schedule, progress: float) -> float:
     """What the learning rate is multiplied with at `progress` in [0, 1] of the budget.
@@ -212,7 +218,10 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
             f"device {name!r} isn't there (torch {torch.__version__} finds none): take --device cpu or --device auto"
         )
     if kind == "cuda":
-        index = int(name.split(":")[1]) if ":" in name else local_rank
+        number = name.partition(":")[2] or str(local_rank)
+        if not number.isdigit():
+            raise UserError(f"unknown device {name!r}: number the GPUs from 0, as in cuda:0")
+        index = int(number)
         if index >= torch.cuda.device_count():
             raise UserError(
                 f"device cuda:{index} isn't there: this machine has {torch.cuda.device_count()}, counted from 0"

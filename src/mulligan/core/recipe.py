@@ -22,6 +22,7 @@ from .errors import UserError
 from .game import Game
 
 MOST_ARGUMENTS = 12
+LEAST = {"latent": 1, "width": 1, "batch": 1, "critic_turns": 1, "images": 1, "ema": 0}  # where a recipe has them
 
 
 class Shape(Protocol):
@@ -84,10 +85,14 @@ class Recipe:
                 raise UserError(
                     f"recipe {self.name} has no argument {name!r}{nearest(name, known)}; it has: {', '.join(known)}"
                 )
-        return {
+        made = {
             name: coerce(given[name], p.annotation, f"{self.name}: {name}") if name in given else p.default
             for name, p in known.items()
         }
+        for name, least in LEAST.items():
+            if isinstance(made.get(name), (int, float)) and not made[name] >= least:
+                raise UserError(f"{self.name}: {name} is {made[name]}, but must be at least {least}")
+        return made
 
     def plan(self, data: Shape, arguments: dict[str, Any]) -> Plan:
         return self.build(data, **arguments)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 
@@ -76,25 +76,48 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process. Raises UserError where another one holds it.
 
-        The operating system drops the lock with the process, however it ends, so no stale lock is ever in the way.
+        The operating system drops the lock with the process, however it ends, so no stale lock is ever in the way. A
+        folder that is still empty at the end is removed.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            opened = (self.path / ".lock").open("a+", encoding="utf-8")
-        except OSError as error:
-            raise UserError(self.refused(error)) from error
-        with opened as file:
-            if not _hold(file):
-                file.seek(0)
-                raise UserError(
-                    f"{self.path} is in use by {file.read().strip() or 'another process'}: wait for it, or "
-                    "name another --out"
-                )
+        lock, made = self.path / ".lock", [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        with self._opened(lock) as file:
             file.seek(0)
             file.truncate()
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
             file.flush()
-            yield
+            try:
+                yield
+            finally:
+                if made and self.path.is_dir() and list(self.path.iterdir()) == [lock]:
+                    with contextlib.suppress(OSError):
+                        lock.unlink()
+                        for folder in made:
+                            folder.rmdir()
+
+    def _opened(self, lock: Path) -> TextIO:
+        while True:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                file = lock.open("a+", encoding="utf-8")
+            except OSError as error:
+                raise UserError(self.refused(error)) from error
+            if not _hold(file):
+                with file:
+                    file.seek(0)
+                    holder = file.read().strip() or "another process"
+                raise UserError(f"{self.path} is in use by {holder}: wait for it, or name another --out")
+            with contextlib.suppress(OSError):
+                if os.path.samestat(lock.stat(), os.fstat(file.fileno())):
+                    return file
+            file.close()  # its last holder has just removed it with the empty folder: take the next one
+
+    def discard(self) -> None:
+        """Take back what `create` made, where nothing else has been written since."""
+        with contextlib.suppress(OSError):
+            made = {self.recipe_file, self.samples, self.path / ".lock"}
+            if made.issuperset(self.path.iterdir()) and not any(self.samples.iterdir()):
+                self.recipe_file.unlink()
+                self.samples.rmdir()
 
     def log(self, row: dict[str, Any]) -> None:
         """Append one line to `log.jsonl`."""

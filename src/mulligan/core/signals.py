@@ -10,7 +10,6 @@ import time
 from types import FrameType
 from typing import Any
 
-
 ECHO = 1.0  # seconds: after Ctrl-C the terminal signals every process, and torchrun passes its own signal on to them
 
 

@@ -245,7 +245,7 @@ def class_labels(names: list[str], good: list[str]) -> tuple[tuple[str, ...], np
 def _enough(bad: int, total: int) -> str:
     """The smallest share with two significant digits that lets `bad` of `total` pass."""
     digits = 2
-    while float(text := f"{bad / total + 0.5 * 10 ** -digits:.{digits}f}") * total < bad or float(text) > 1:
+    while float(text := f"{bad / total + 0.5 * 10**-digits:.{digits}f}") * total < bad or float(text) > 1:
         digits += 1
     return text
 

@@ -81,7 +81,7 @@ class Generator(nn.Module):
             z = torch.cat([z, one_hot(required(y, self.classes), self.classes, z)], 1)
         h = self.project(z).view(len(z), *self.base)
         for norm, up in zip(self.norms, self.ups, strict=True):
-            h = F.relu(norm(h))
+            h = F.relu(norm(h), inplace=True)
             h = up(h if isinstance(up, Up) else fast_layout(h))
         return torch.tanh(h).contiguous()
 
@@ -123,5 +123,5 @@ class Body(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for down, norm in zip(self.downs, self.norms, strict=True):
-            x = F.leaky_relu(norm(down(fast_layout(x))), 0.2)
+            x = F.leaky_relu(norm(down(fast_layout(x))), 0.2, inplace=True)
         return x.flatten(1)
