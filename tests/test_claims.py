@@ -26,8 +26,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "wgan_gp": {"width": 4, "critic_turns": 2},
     "sngan": {"width": 4, "critic_turns": 1},
     "acgan": {"width": 4},
-    "infogan": {"width": 4, "categories": 3},
-    "unrolled": {"width": 4, "steps": 2},
+    "infogan": {"width": 4, "codes": {"categories": 3}},
+    "unrolled": {"width": 4, "unroll": {"steps": 2}},
     "r3gan": {"width": 8},
 }
 

@@ -100,12 +100,13 @@ WRONG: dict[str, tuple[str, str]] = {
     "flag": (f"{TRAIN} --widht 8", "Unrecognized options: --widht, 8 Perhaps you meant: --width"),
     "nested flag": (f"{TRAIN} --stabilise.r1 1", "Perhaps you meant: --stabilize.r1"),
     "flag of sample": ("sample . --sede 1", "Perhaps you meant: --seed"),
-    "no data": ("train dcgan", "--data STR"),
-    "no recipe": ("train", ""),
+    "no data": ("train dcgan", "Missing from mulligan train dcgan: --data STR"),
+    "no recipe": ("train", "the recipe comes first: mulligan train RECIPE --data SOURCE [options]"),
+    "no recipe first": ("train --data digits dcgan", "the recipe comes first"),
     "source": ("train dcgan --data digit", 'no path "digit". Did you mean "digits"?'),
     "path": ("train dcgan --data photos/cats", "There is no photos/cats: the path ends at"),
-    "empty folder": ("train dcgan --data empty", "empty"),
-    "no picture": ("train dcgan --data texts", "texts"),
+    "empty folder": ("train dcgan --data empty", "empty is empty. Put pictures into it"),
+    "no picture": ("train dcgan --data texts", "There is no picture in texts, only other files (1 .txt)"),
     "size of the network": (
         f"{TRAIN} --size 30",
         "30x30 pixels do not come from a base of 4 to 7 pixels by doubling; resize the images to 28x28",
@@ -126,7 +127,10 @@ WRONG: dict[str, tuple[str, str]] = {
     "learning rate": (f"{TRAIN} --lr nan", "the learning rate is nan"),
     "betas": (f"{TRAIN} --betas 0.5 1", "betas are (0.5, 1.0), but must be in [0, 1)"),
     "number": (f"{TRAIN} --lr fast", "Error parsing --lr: could not convert string to float: 'fast'"),
-    "choice": (f"{TRAIN} --schedule linaer", "linear"),
+    "choice": (
+        f"{TRAIN} --schedule linaer",
+        "invalid choice 'linaer' for argument '--schedule'. Expected one of ('constant', 'linear'",
+    ),
     "negative penalty": (f"{TRAIN} --stabilize.r1 -1", "stabilize.r1 is -1.0, but can't be negative"),
     "lazy": (f"{TRAIN} --stabilize.lazy 0", "stabilize.lazy is 0, but must be at least 1"),
     "packing": (f"{TRAIN} --stabilize.packing 0", "stabilize.packing is 0"),
@@ -137,7 +141,10 @@ WRONG: dict[str, tuple[str, str]] = {
     "noise": (f"{TRAIN} --stabilize.noise-until 0", "stabilize.noise_until is 0.0, but must be in (0, 1]"),
     "augmentation": (f"{TRAIN} --stabilize.diffaugment colour", "unknown augmentation 'colour': did you mean 'color'?"),
     "smoothing without targets": ("train wgan --data digits --stabilize.label-smoothing 0.1", "no targets to smooth"),
-    "packing of a batch": (f"{TRAIN} --batch 9 --stabilize.packing 2", "pack"),
+    "packing of a batch": (
+        f"{TRAIN} --batch 9 --stabilize.packing 2",
+        "packing by 2 needs a batch that is a multiple of it, not 9",
+    ),
     "run": ("sample nowhere", "no run at nowhere: there is no such folder"),
     "not a run": ("sample texts", "texts is not a run folder: it has no recipe.json"),
     "info of no run": ("info texts", "texts is not a run folder"),
@@ -158,7 +165,7 @@ def test_wrong_input_is_told_and_writes_nothing(name: str, refused: Refused):
 
 
 def test_messages_differ():
-    messages = [message for _, message in WRONG.values() if message]
+    messages = [message for _, message in WRONG.values()]
     assert len(set(messages)) == len(messages)
 
 
@@ -371,3 +378,8 @@ def test_the_installed_command_and_the_module_are_the_same():
     if script.exists():
         by_name = subprocess.run([script, *words], capture_output=True, text=True, check=True)
         assert by_name.stdout == by_module.stdout
+
+
+def test_help_of_train_without_a_recipe(capsys: pytest.CaptureFixture[str]):
+    main(["train", "--help"])
+    assert capsys.readouterr().out.startswith("usage: mulligan train RECIPE --data SOURCE")

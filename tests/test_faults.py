@@ -67,6 +67,8 @@ def test_forty_kills_cost_nothing(tmp_path: Path, pictures: Path):
         assert state["round"] >= saved, "a kill cost more than the round under way"
         logged = max(row["round"] for row in read_lines(run / "log.jsonl"))
         assert logged <= state["round"] + 1, "more than one round was lost"
+        # other work on the machine makes starts longer and shorter: about every second kill shall find a round played
+        life *= 0.9 if state["round"] > saved else 1.2
         saved = state["round"]
     assert saved > KILLS / 4, f"seed {seed}: most kills hit nothing but the start"
     last = live()

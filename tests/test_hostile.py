@@ -23,6 +23,7 @@ from mulligan.core.errors import UserError
 
 from . import helpers
 
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 SMALL: dict[str, Any] = {"mlp": {"widths": (6,)}, "latent": 4, "batch": 8, "device": "cpu", "images": 24}
 NEWEST = "round-000000003.pt"
 

@@ -60,8 +60,8 @@ CASES: dict[str, Case] = {
     ),
     "acgan: classes named": ("acgan", SMALL | {"schedule": "linear"}),
     "projection: conditional batch norm": ("projection", SMALL | {"critic_turns": 1, "ema": 100}),
-    "infogan: codes read back": ("infogan", SMALL | {"categories": 3}),
-    "unrolled: two steps ahead": ("unrolled", SMALL | {"steps": 2, "schedule": "step"}),
+    "infogan: codes read back": ("infogan", SMALL | {"codes": {"categories": 3}}),
+    "unrolled: two steps ahead": ("unrolled", SMALL | {"unroll": {"steps": 2}, "schedule": "step"}),
 }  # fmt: skip
 
 # What this case carries: both optimizers, average, spectral norm, LeCam, historical means, batch norm, rates, noise.

@@ -74,23 +74,21 @@ def train_options() -> list[tuple[str, Any, Any]]:
 
 def train_command(argv: Sequence[str]) -> None:
     """mulligan train RECIPE --data SOURCE [options]"""
-    name = next((word for word in argv if not word.startswith("-")), None)
-    if name is None:
-        print(
-            "usage: mulligan train RECIPE --data SOURCE [options]\n`mulligan recipes` lists the recipes; "
+    if not argv or argv[0].startswith("-"):
+        usage = (
+            "mulligan train RECIPE --data SOURCE [options]\n`mulligan recipes` lists the recipes; "
             "`mulligan train RECIPE --help` its options."
         )
-        raise SystemExit(0 if {"-h", "--help"} & set(argv) else 2)
+        if "-h" not in argv and "--help" not in argv:
+            fail(f"the recipe comes first: {usage}", 2)
+        print(f"usage: {usage}")
+        return
     from .verbs import train
     from .zoo import find
 
-    recipe = find(name)
-    rest = list(argv)
-    rest.remove(name)
-    given = tyro.cli(
-        form(recipe), args=rest, prog=f"mulligan train {name}", description=f"{recipe.summary}\n\n{recipe.paper}"
-    )
-    train(name, **vars(given))
+    recipe, prog = find(argv[0]), f"mulligan train {argv[0]}"
+    given = tyro.cli(form(recipe), args=argv[1:], prog=prog, description=f"{recipe.summary}\n\n{recipe.paper}")
+    train(argv[0], **vars(given))
 
 
 def form(recipe: Recipe) -> type:
