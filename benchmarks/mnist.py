@@ -23,9 +23,12 @@ from typing import Any
 from .instruments import SHARED
 
 OURS: dict[str, dict[str, Any]] = {
-    "dcgan": {"width": 32, "batch": 64, "ema": 10_000},
-    "r3gan": {"width": 32, "batch": 64, "ema": 10_000},
-}
+    "dcgan": {"width": 16, "batch": 32, "lr": 1e-3, "ema": 2_000},
+    "r3gan": {
+        "family": "dcgan", "width": 16, "batch": 32, "lr": 1e-3, "ema": 2_000,
+        "stabilize": {"r1": 0.1, "r2": 0.1, "lazy": 4},
+    },
+}  # fmt: skip
 NAMES = ["tutorial", *OURS]
 PROBE = 6_400  # images of the short run
 

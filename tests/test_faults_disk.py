@@ -77,11 +77,13 @@ def fill(ballast: Path) -> None:
                 continue
 
 
-def limit_files(size: int) -> None:
+def limit_files(size: int | None) -> None:
     """No file may grow beyond so many bytes: the kernel refuses writes as a full disk does."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY if size is None else size, resource.RLIM_INFINITY)
+    )
 
 
 def warned(said: str, run: Path, what: str, reason: str) -> bool:
@@ -127,7 +129,7 @@ def test_files_that_may_not_grow_are_a_full_disk_too(tmp_path: Path, pictures: P
     run = tmp_path / "run"
     # below a checkpoint, a sheet and the log of 20 rounds, above what stderr holds by then
     full = partial(helpers.after_round, FULL, partial(limit_files, 4096))
-    free = partial(helpers.after_round, FREE, partial(limit_files, -1))
+    free = partial(helpers.after_round, FREE, partial(limit_files, None))
     child = run_child(tmp_path, pictures, run, full, free)
     assert child.wait() == 0, child.said()
     for what in WHAT:
