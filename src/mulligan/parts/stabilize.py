@@ -7,6 +7,8 @@ from typing import Literal
 
 from mulligan.core.errors import UserError
 
+from .augment import parse
+
 
 @dataclass(frozen=True)
 class Stabilize:
@@ -68,5 +70,6 @@ class Stabilize:
             raise UserError(
                 f"stabilize.label_smoothing is {self.label_smoothing}, but must be in [0, 0.5): 0.1 is usual"
             )
+        parse(self.diffaugment)  # an unknown word is refused here, not in the first round
         if not 0 < self.noise_until <= 1:
             raise UserError(f"stabilize.noise_until is {self.noise_until}, but must be in (0, 1]")
