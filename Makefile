@@ -1,7 +1,7 @@
 # make demo: from a fresh clone to a sheet of handwritten digits.   make test: the same set-up, then the tests.
 PYTHON ?= python3
 TORCH  ?= torch
-IMAGES ?= 160000
+IMAGES ?= 120000
 OUT    ?= runs/demo
 BIN    := .venv/bin
 
