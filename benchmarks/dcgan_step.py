@@ -1,7 +1,7 @@
 """A DCGAN step, 32 pixels by 32 and 64 pixels by 16: recipe dcgan against the loop of PyTorch's tutorial.
 
-The loop shows D and G the same generated batch. So does `--shared-fake`, which is the bar's row; the recipe's default
-draws two, as the paper does, which is one pass of G more, and is shown beside it.
+The bar is for the recipe as it is, which draws a generated batch for each turn. The loop shows D and G the same one, and
+so does `--shared-fake`, which is one pass of G less and is shown beside it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def main() -> None:
     for side, batch in SIZES:
         source, works = pictures(side), {}
         with tempfile.TemporaryDirectory() as folder:
-            for name, shared in (("mulligan", True), ("mulligan, two batches", False)):
+            for name, one_fake in (("mulligan", False), ("mulligan, shared fake", True)):
                 torch.manual_seed(0)
-                plan = recipe.plan(source, recipe.arguments({"batch": batch, "shared_fake": shared}))
+                plan = recipe.plan(source, recipe.arguments({"batch": batch, "shared_fake": one_fake}))
                 works[name] = timed(trainer(plan, source, folder)._round, given.steps)
             works["tutorial"] = timed(Loop(next(Stream(source, batch))["x"]), given.steps)
             found = interleaved(works, given.slices)
         ratios = compared(f"DCGAN step, {side} px, batch {batch}", found, "mulligan", "tutorial")
-        two = min(found["tutorial"]) / min(found["mulligan, two batches"])
-        print(f"with two generated batches {two:.2f} times as fast (bests)")
-        facts[f"{side}px"] = {**ratios, "two_batches": round(two, 3)}
+        shared = min(found["tutorial"]) / min(found["mulligan, shared fake"])
+        print(f"with one generated batch for both turns {shared:.2f} times as fast (bests)")
+        facts[f"{side}px"] = {**ratios, "shared_fake": round(shared, 3)}
         worst = min(worst, ratios["ratio_of_bests"])
     finish("dcgan_step", worst >= BAR, **facts, bar=BAR, aim=AIM)
 

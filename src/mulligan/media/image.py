@@ -22,6 +22,7 @@ def to_uint8(x: Tensor) -> Tensor:
     """Floats in [-1, 1] -> uint8 in 0..255, rounded and clamped; NaN becomes mid-grey. uint8 passes through."""
     if x.dtype == torch.uint8:
         return x
+    # a byte can't be NaN and the cast is undefined; training itself stops on NaN long before a picture is drawn
     return x.detach().float().nan_to_num(0.0).clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)
 
 
