@@ -13,6 +13,7 @@ from mulligan.core.errors import UserError
 from mulligan.nets.sizes import pyramid
 from mulligan.parts.conditioning import one_hot, required
 from mulligan.parts.fold import Up, fold_norm
+from mulligan.parts.layers import Linear
 from mulligan.parts.layout import fast_layout, fast_weights
 
 Norm = Literal["batch", "layer", "none"]
@@ -70,7 +71,7 @@ class Generator(nn.Module):
         self.base = (counts[0], base_height, base_width)
         kind: Norm = "batch" if norm else "none"
         # A transposed convolution of a 1x1 input is a matrix product, and a matrix product is what runs fast.
-        self.project = nn.Linear(latent + classes, math.prod(self.base), bias=not norm)
+        self.project = Linear(latent + classes, math.prod(self.base), bias=not norm)
         self.norms = nn.ModuleList(_norm(kind, n) for n in counts[:-1])
         pairs = list(pairwise(counts))
         self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, *_kernel(ups), bias=not norm) for a, b in pairs)

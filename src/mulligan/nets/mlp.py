@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mulligan.core.errors import UserError
 from mulligan.parts.conditioning import one_hot, required
-from mulligan.parts.layers import Dropout
+from mulligan.parts.layers import Dropout, Linear
 
 Activation = Literal["leaky_relu", "relu"]
 Output = Literal["tanh", "sigmoid", "none"]
@@ -65,11 +65,11 @@ class Generator(nn.Module):
         layers: list[nn.Module] = []
         inputs = latent + classes
         for width in widths:
-            layers += [nn.Linear(inputs, width), _activation(activation)]
+            layers += [Linear(inputs, width), _activation(activation)]
             if norm:
                 layers.append(nn.BatchNorm1d(width))
             inputs = width
-        self.layers = nn.Sequential(*layers, nn.Linear(inputs, math.prod(shape)), _output(output))
+        self.layers = nn.Sequential(*layers, Linear(inputs, math.prod(shape)), _output(output))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.classes:
@@ -83,7 +83,7 @@ class Maxout(nn.Module):
     def __init__(self, inputs: int, outputs: int, pieces: int) -> None:
         super().__init__()
         self.pieces = pieces
-        self.linear = nn.Linear(inputs, outputs * pieces)
+        self.linear = Linear(inputs, outputs * pieces)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x).view(len(x), -1, self.pieces).amax(2)
@@ -114,7 +114,7 @@ class Body(nn.Module):
             if maxout:
                 layers.append(Maxout(inputs, width, maxout))
             else:
-                layers += [nn.Linear(inputs, width), _activation(activation)]
+                layers += [Linear(inputs, width), _activation(activation)]
             if norm:
                 layers.append(nn.BatchNorm1d(width))
             if dropout:

@@ -9,7 +9,16 @@ from torch.nn.utils import parametrize
 
 from mulligan.core.errors import UserError
 
+from .product import linear
+
 _LEVELS = 1 << 16
+
+
+class Linear(nn.Linear):
+    """nn.Linear, its products by the library that is quicker on this processor (see `product`)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
 
 
 class Dropout(nn.Module):
