@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
+
+
+class _Lists(NamedTuple):
+    moved: list[Tensor]
+    dtype: torch.dtype
+    means: list[Tensor]
+    squares: list[Tensor]
+    steps: list[Tensor]
+    ones: list[Tensor]
 
 
 class Adam(torch.optim.Adam):
@@ -22,32 +31,52 @@ class Adam(torch.optim.Adam):
     state_dict = inspect.unwrap(Optimizer.state_dict)
 
     def __init__(self, params: Any, lr: float, betas: tuple[float, float]) -> None:
+        self._lists: _Lists | None = None
         super().__init__(params, lr=lr, betas=betas, fused=True)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        group = self.param_groups[0]
-        moved: list[Tensor] = [p for p in group["params"] if p.grad is not None]
-        grads = [p.grad for p in moved if p.grad is not None]
-        plain = len(self.param_groups) == 1 and closure is None and not group["weight_decay"] and not group["amsgrad"]
-        if not plain or any(
-            p.device.type != "cpu" or p.dtype != moved[0].dtype or g.dtype != p.dtype or g.is_sparse
-            for p, g in zip(moved, grads, strict=True)
-        ):
+        lists = self._lists or self._collect()
+        if lists is None or closure is not None:
             return super().step(closure)
-        states = [self.state[p] or self._begin(p) for p in moved]
-        steps = [state["step"] for state in states]
-        if steps:
-            torch._foreach_add_(steps, [torch.ones(())] * len(steps))  # a bare 1 would become a tensor for each
-            torch._fused_adam_(
-                moved, grads, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states], [], steps,
-                lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=0.0, eps=group["eps"],
-                amsgrad=False, maximize=False,
-            )  # fmt: skip
+        grads = []
+        for p in lists.moved:
+            g = p.grad
+            if g is None or g.dtype != lists.dtype or g.is_sparse:
+                self._lists = None
+                return super().step(closure)
+            # the kernel walks memory: a gradient in another order would move the wrong weights
+            grads.append(g if g.stride() == p.stride() else torch.empty_like(p).copy_(g))
+        group = self.param_groups[0]
+        torch._foreach_add_(lists.steps, lists.ones)  # a bare 1 would become a tensor for each
+        torch._fused_adam_(
+            lists.moved, grads, lists.means, lists.squares, [], lists.steps,
+            lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=0.0, eps=group["eps"],
+            amsgrad=False, maximize=False,
+        )  # fmt: skip
         return None
+
+    step.hooked = True  # type: ignore[attr-defined]  # torch would wrap it in a profiler's record
+
+    def _collect(self) -> _Lists | None:
+        """What stays from step to step, where the short way holds: plain Adam, one type, a gradient for each weight."""
+        group = self.param_groups[0]
+        moved: list[Tensor] = group["params"]
+        plain = len(self.param_groups) == 1 and not group["weight_decay"] and not group["amsgrad"]
+        if not moved or not plain:
+            return None
+        if any(p.device.type != "cpu" or p.dtype != moved[0].dtype or p.grad is None for p in moved):
+            return None
+        states = [self.state[p] or self._begin(p) for p in moved]
+        self._lists = _Lists(
+            moved, moved[0].dtype, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states],
+            [s["step"] for s in states], [torch.ones(())] * len(states),
+        )  # fmt: skip
+        return self._lists
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The moments in the memory order of their weights: the kernel walks both without asking for strides."""
+        self._lists = None
         inspect.unwrap(Optimizer.load_state_dict)(self, state_dict)
         for parameter, state in self.state.items():
             for name, value in state.items():

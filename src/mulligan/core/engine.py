@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .adam import Adam
 from .errors import NonFinite, UserError
 from .game import Game, Turn
+from .memory import keep_freed
 
 Schedule = Literal["constant", "linear", "cosine", "step"]
 Precision = Literal["fp32", "bf16"]
@@ -70,6 +71,8 @@ class Engine:
         self.world, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         self.device = pick_device(device, int(os.environ.get("LOCAL_RANK", "0")))
         self.seed, self.precision = seed, precision
+        if self.device.type == "cpu":
+            keep_freed()
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
