@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
@@ -66,6 +68,36 @@ def interleaved(works: dict[str, Callable[[], float]], slices: int) -> dict[str,
         for name, work in works.items():
             found[name].append(work())
     return found
+
+
+class Apart:
+    """An opponent in a process of its own, as its users run it; a call is one slice and gives its seconds per unit.
+
+    The engine tunes the C library's memory for its whole process, which would make a guest faster than it is at home.
+    `make(*given)` builds the work over there.
+    """
+
+    def __init__(self, make: Callable[..., Callable[[], float]], *given: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, make, given, torch.get_num_threads()), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def __call__(self) -> float:
+        self.pipe.send(True)
+        try:
+            return self.pipe.recv()
+        except EOFError:
+            stop("the opponent ended early: its message stands above")
+
+
+def _serve(pipe: Any, make: Callable[..., Callable[[], float]], given: tuple[Any, ...], threads: int) -> None:
+    torch.set_num_threads(threads)
+    work = make(*given)
+    with contextlib.suppress(EOFError):  # the other end is gone: the benchmark is over
+        while pipe.recv():
+            pipe.send(work())
 
 
 def timed(work: Callable[[], Any], times: int) -> Callable[[], float]:

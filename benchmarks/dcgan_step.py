@@ -1,23 +1,29 @@
 """A DCGAN step, 32 pixels by 32 and 64 pixels by 16: recipe dcgan against the loop of PyTorch's tutorial.
 
 The bar is for the recipe as it is, which draws a generated batch for each turn. The loop shows D and G the same one,
-and so does `--shared-fake`, which is one pass of G less and is shown beside it.
+and so does `--shared-fake`, which is one pass of G less and is shown beside it. Each program has its own process.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 
 import torch
 
 from mulligan.core.stream import Stream
 from mulligan.zoo import find
 
-from .common import compared, finish, interleaved, parser, pictures, timed, trainer
+from .common import Apart, compared, finish, interleaved, parser, pictures, timed, trainer
 from .textbook import Loop
 
 BAR, AIM = 1.2, 1.5
 SIZES = ((32, 32), (64, 16))
+
+
+def textbook(side: int, batch: int, steps: int) -> Callable[[], float]:
+    """The tutorial's loop on one batch, so many steps a slice."""
+    return timed(Loop(next(Stream(pictures(side), batch))["x"]), steps)
 
 
 def main() -> None:
@@ -34,7 +40,7 @@ def main() -> None:
                 torch.manual_seed(0)
                 plan = recipe.plan(source, recipe.arguments({"batch": batch, "shared_fake": one_fake}))
                 works[name] = timed(trainer(plan, source, folder)._round, given.steps)
-            works["tutorial"] = timed(Loop(next(Stream(source, batch))["x"]), given.steps)
+            works["tutorial"] = Apart(textbook, side, batch, given.steps)
             found = interleaved(works, given.slices)
         ratios = compared(f"DCGAN step, {side} px, batch {batch}", found, "mulligan", "tutorial")
         shared = min(found["tutorial"]) / min(found["mulligan, shared fake"])

@@ -1,6 +1,6 @@
 """Ring of 8 and grid of 25: modes, high-quality share and reverse KL of the objectives, several seeds each.
 
-    python -m benchmarks.toys [--only r3gan …] [--sets ring grid] [--seeds 5] [--images 500000] [--write docs/toys.md]
+    python -m benchmarks.toys [--only r3gan …] [--sets ring grid] [--seeds 5] [--images 1000000] [--write docs/toys.md]
 
 The sets are PacGAN's (ring radius 1, sigma 0.01; grid {-4, -2, 0, 2, 4}², sigma 0.05; 2,500 samples are judged; a point
 is good within 3 sigma). Every method has networks of three layers of 128, batch 128, learning rate 1e-3 with a cosine
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument(
         "--images",
         type=int,
-        default=500_000,
+        default=1_000_000,
         help="budget of generator images; critics see critic_turns times as many",
     )
     parser.add_argument(

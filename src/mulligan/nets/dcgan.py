@@ -125,4 +125,6 @@ class Body(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for down, norm in zip(self.downs, self.norms, strict=True):
             x = F.leaky_relu(norm(down(fast_layout(x))), 0.2, inplace=True)
+        if x.requires_grad:
+            x.register_hook(fast_layout)  # from the flat head it comes in another order than x, and walks slowly
         return x.flatten(1)
