@@ -35,14 +35,15 @@ def trials() -> dict[str, tuple[str, dict[str, Any]]]:
     """name -> (recipe, arguments)."""
     from mulligan import Stabilize
     from mulligan.zoo.image.gan import MLP
+    from mulligan.zoo.image.unrolled import Unroll
 
     plain: dict[str, Any] = {"latent": 2, "batch": 128, "lr": 1e-3, "ema": 5_000, "schedule": "cosine"}
-    mlp = MLP(widths=(128, 128, 128), norm=True, activation="relu", dropout=0.0)
+    mlp = MLP(widths=(128, 128, 128), norm=False, activation="relu", dropout=0.0)
     return {
         "gan": ("gan", {**plain, "mlp": mlp}),
         "pac2": ("gan", {**plain, "mlp": mlp, "stabilize": Stabilize(packing=2)}),
         "pac4": ("gan", {**plain, "mlp": mlp, "stabilize": Stabilize(packing=4)}),
-        "unrolled": ("unrolled", {**plain, "lr_d": 1e-3}),
+        "unrolled": ("unrolled", {**plain, "lr_d": 1e-3, "betas": (0.5, 0.9), "unroll": Unroll(5, 0.02)}),
         "wgan_gp": ("wgan_gp", {**plain, "stabilize": Stabilize(gp=0.1), "critic_turns": 3}),
         "r3gan": ("r3gan", {**plain, "stabilize": Stabilize(r1=0.1, r2=0.1)}),
     }

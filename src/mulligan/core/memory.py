@@ -7,7 +7,7 @@ import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 LARGEST = 32 << 20  # the largest threshold that glibc takes
-KEPT = 256 << 20
+KEPT = 32 << 20
 
 
 def keep_freed() -> None:

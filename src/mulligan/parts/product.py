@@ -19,7 +19,7 @@ def onednn() -> bool:
     """Whether oneDNN multiplies faster than MKL here.
 
     MKL keeps to AVX2 on processors of other makers than Intel, oneDNN takes AVX-512 wherever it is (measured: twice as
-    fast on an AMD EPYC, the same on a Xeon). Read off the processor, not timed: a run must choose alike when it resumes.
+    fast on an AMD EPYC). Read off the processor, not timed: a run must choose alike when it resumes.
     """
     try:
         maker = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
