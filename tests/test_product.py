@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from mulligan.core.memory import keep_freed
 from mulligan.parts import product
-from mulligan.parts.layers import Linear
+from mulligan.parts.layers import Chain, Linear
 
 
 @pytest.fixture
@@ -29,13 +29,19 @@ def tensors(bias: bool) -> list[torch.Tensor]:
     return [torch.randn(shape).requires_grad_() for shape in shapes]
 
 
+ACTIVATIONS = {"none": lambda y: y, "relu": F.relu, "leaky_relu": lambda y: F.leaky_relu(y, 0.2), "tanh": torch.tanh}
+
+
+@pytest.mark.parametrize("then", ACTIVATIONS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_product_and_its_gradients_are_those_of_linear(everywhere, bias):
+def test_product_and_its_gradients_are_those_of_linear(everywhere, bias, then):
     given = tensors(bias)
     weights = torch.randn(6, 4)
     results = []
-    for function in (product.linear, F.linear):
-        y = function(*given)
+    x, weight, *rest = given
+    for ours in (True, False):
+        b = rest[0] if bias else None
+        y = product.linear(x, weight, b, then) if ours else ACTIVATIONS[then](F.linear(x, weight, b))
         slopes = torch.autograd.grad((y.square() * weights).sum(), given, create_graph=True)
         again = torch.autograd.grad(sum(s.square().sum() for s in slopes), given)
         results.append([y, *slopes, *again])
@@ -61,6 +67,23 @@ def test_what_oneDNN_would_do_otherwise_goes_to_torch(everywhere):
     with torch.autocast("cpu", torch.bfloat16):
         assert product.linear(x, weight).dtype == torch.bfloat16
     assert not everywhere
+
+
+def test_chain_is_sequential(everywhere):
+    torch.manual_seed(0)
+    parts = [
+        Linear(5, 6),
+        nn.LeakyReLU(0.2),
+        nn.BatchNorm1d(6),
+        Linear(6, 4),
+        nn.LeakyReLU(0.1),
+        Linear(4, 3),
+        nn.Tanh(),
+    ]
+    x = torch.randn(8, 5)
+    plain = nn.Sequential(*parts)
+    torch.testing.assert_close(Chain(*parts)(x), plain(x))
+    assert list(Chain(*parts).state_dict()) == list(plain.state_dict())
 
 
 def test_linear_is_nn_linear():

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mulligan.core.errors import UserError
 from mulligan.parts.conditioning import one_hot, required
-from mulligan.parts.layers import Dropout, Linear
+from mulligan.parts.layers import Chain, Dropout, Linear
 
 Activation = Literal["leaky_relu", "relu"]
 Output = Literal["tanh", "sigmoid", "none"]
@@ -69,7 +69,7 @@ class Generator(nn.Module):
             if norm:
                 layers.append(nn.BatchNorm1d(width))
             inputs = width
-        self.layers = nn.Sequential(*layers, Linear(inputs, math.prod(shape)), _output(output))
+        self.layers = Chain(*layers, Linear(inputs, math.prod(shape)), _output(output))
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.classes:
@@ -121,7 +121,7 @@ class Body(nn.Module):
                 layers.append(Dropout(dropout))
             inputs = width
         self.width: int = inputs
-        self.layers = nn.Sequential(*layers)
+        self.layers = Chain(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x.flatten(1))

@@ -9,16 +9,42 @@ from torch.nn.utils import parametrize
 
 from mulligan.core.errors import UserError
 
-from .product import linear
+from .product import LEAK, Then, linear
 
 _LEVELS = 1 << 16
 
 
 class Linear(nn.Linear):
-    """nn.Linear, its products by the library that is quicker on this processor (see `product`)."""
+    """nn.Linear, its products by the library that is quicker on this processor; `then` names an activation after it."""
+
+    def forward(self, input: Tensor, then: Then = "none") -> Tensor:
+        return linear(input, self.weight, self.bias, then)
+
+
+class Chain(nn.Sequential):
+    """nn.Sequential that hands each Linear the activation behind it, so that both are one call; same state_dict."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return linear(input, self.weight, self.bias)
+        layers = list(self)
+        while layers:
+            layer = layers.pop(0)
+            if isinstance(layer, Linear) and layers and (then := _activation(layers[0])):
+                input = layer(input, then)
+                layers.pop(0)
+            else:
+                input = layer(input)
+        return input
+
+
+def _activation(layer: nn.Module) -> Then | None:
+    match layer:
+        case nn.ReLU():
+            return "relu"
+        case nn.LeakyReLU(negative_slope=slope) if slope == LEAK:
+            return "leaky_relu"
+        case nn.Tanh():
+            return "tanh"
+    return None
 
 
 class Dropout(nn.Module):

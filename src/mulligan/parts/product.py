@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -33,41 +33,67 @@ def onednn() -> bool:
     )
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """F.linear(x, weight, bias) for any x (N, inputs) and weight (outputs, inputs), as often differentiable."""
+Then = Literal["none", "relu", "leaky_relu", "tanh"]
+LEAK = 0.2
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Tensor:
+    """F.linear(x, weight, bias) and the activation after it, as often differentiable.
+
+    x (N, inputs), weight (outputs, inputs). The slope of leaky_relu is LEAK.
+    """
     if _suits(x, weight) and onednn():
-        return _Product.apply(x, weight, bias) if torch.is_grad_enabled() else _multiply(x, weight, bias)
-    return F.linear(x, weight, bias)
+        return _Product.apply(x, weight, bias, then) if torch.is_grad_enabled() else _multiply(x, weight, bias, then)
+    y = F.linear(x, weight, bias)
+    match then:
+        case "relu":
+            return F.relu(y)
+        case "leaky_relu":
+            return F.leaky_relu(y, LEAK)
+        case "tanh":
+            return torch.tanh(y)
+    return y
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
     return (
-        x.device.type == "cpu"
-        and x.dim() == 2
+        x.dim() == 2
+        and x.shape[0] * weight.numel() >= WORTH
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
-        and len(x) * weight.numel() >= WORTH
         and weight.shape[0] > 1
         and not torch.is_autocast_enabled("cpu")
     )
 
 
-def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Tensor:
+    scalars = [LEAK] if then == "leaky_relu" else []
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, scalars, "")
 
 
 class _Product(torch.autograd.Function):
-    """x weightᵀ + bias; its gradients are products of the same kind, so they have gradients too."""
+    """then(x weightᵀ + bias); its gradients are products of the same kind, so they have gradients too."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _multiply(x, weight, bias)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, then: Then) -> Tensor:
+        y = _multiply(x, weight, bias, then)
+        ctx.save_for_backward(x, weight, None if then == "none" else y)
+        ctx.then = then
+        return y
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        (x, weight), (slope,) = ctx.saved_tensors, slopes
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        (x, weight, y), (slope,) = ctx.saved_tensors, slopes
+        match ctx.then:  # all three are told by their result
+            case "relu":
+                slope = torch.ops.aten.threshold_backward(slope, y, 0)
+            case "leaky_relu":
+                slope = torch.ops.aten.leaky_relu_backward(slope, y, LEAK, True)
+            case "tanh":
+                slope = torch.ops.aten.tanh_backward(slope, y)
         return (
             linear(slope, weight.t()) if ctx.needs_input_grad[0] else None,
             linear(slope.t(), x.t()) if ctx.needs_input_grad[1] else None,
             slope.sum(0) if ctx.needs_input_grad[2] else None,
+            None,
         )
