@@ -240,7 +240,7 @@ def previewer(run: Experiment, plan: Plan, source: Any) -> Callable[[nn.Module, 
         run.samples.mkdir(parents=True, exist_ok=True)
         media.sheet(x.float().cpu(), run.samples / f"{images:010d}.png")
         if images and (images >= plan.images or time.monotonic() - drawn > CURVES_EVERY):
-            curves.draw(run.rows(), run.curves)
+            curves.draw_apart(run.rows(), run.curves)
             drawn = time.monotonic()
 
     return preview

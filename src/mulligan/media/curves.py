@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,3 +42,27 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     figure.savefig(temporary, format="png", dpi=90)
     os.replace(temporary, path)
     return path
+
+
+def draw_apart(rows: Sequence[dict[str, Any]], path: Path) -> Path:
+    """The same in a process of its own, so that a long run doesn't carry the plotting library: 30 MB and more.
+
+    Raises OSError, with the last line of what went wrong over there.
+    """
+    if not sys.executable:
+        return draw(rows, path)
+    done = subprocess.run(
+        [sys.executable, "-I", __file__, str(path)],
+        input=json.dumps(list(rows)),
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # Ctrl-C is for the run
+    )
+    if done.returncode:
+        raise OSError((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
+    return path
+
+
+if __name__ == "__main__":
+    draw(json.load(sys.stdin), Path(sys.argv[1]))
