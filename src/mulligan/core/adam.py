@@ -50,7 +50,8 @@ class Adam(torch.optim.Adam):
         group = self.param_groups[0]
         torch._foreach_add_(lists.steps, lists.ones)  # a bare 1 would become a tensor for each
         torch._fused_adam_(
-            lists.moved, grads, lists.means, lists.squares, [], lists.steps,
+            _as_they_lie(lists.moved), _as_they_lie(grads), _as_they_lie(lists.means), _as_they_lie(lists.squares), [],
+            lists.steps,
             lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=0.0, eps=group["eps"],
             amsgrad=False, maximize=False,
         )  # fmt: skip
@@ -88,3 +89,12 @@ class Adam(torch.optim.Adam):
         state["step"] = torch.zeros((), dtype=torch.float32)
         state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         return state
+
+
+def _as_they_lie(values: list[Tensor]) -> list[Tensor]:
+    """Kernels with channels last as the contiguous tensors that their memory is: torch would copy each in vain."""
+    return [v.permute(0, 2, 3, 1) if v.dim() == 4 and not v.is_contiguous() and _last(v) else v for v in values]
+
+
+def _last(values: Tensor) -> bool:
+    return values.is_contiguous(memory_format=torch.channels_last)
