@@ -1,6 +1,8 @@
 """Speed changes no result: each quick path beside the plain one that it stands for."""
 
 import random
+import subprocess
+import sys
 from copy import deepcopy
 from itertools import pairwise
 
@@ -10,8 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mulligan.core.adam import Adam
 from mulligan.core.engine import Engine
+from mulligan.core.optimizers import SGD, Adam, RMSprop
 from mulligan.experiment import Experiment
 from mulligan.nets import dcgan
 from mulligan.nets.heads import Discriminator
@@ -79,6 +81,40 @@ def test_moments_saved_in_another_memory_order_are_put_into_the_weights_own():
         if step == 0:
             ours.load_state_dict(deepcopy(theirs.state_dict()))
     torch.testing.assert_close(weight, plain)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "settings"),
+    [
+        (RMSprop, torch.optim.RMSprop, {"alpha": 0.9, "foreach": False}),
+        (SGD, torch.optim.SGD, {"momentum": 0.9, "fused": True}),
+    ],
+)
+def test_rmsprop_and_sgd_are_torchs_to_the_bit(ours, theirs, settings):
+    results = []
+    for kind in (ours, theirs):
+        torch.manual_seed(0)
+        weight = nn.Parameter(torch.randn(5, 3))
+        optimizer = kind([weight], lr=0.1, **settings)
+        for step in range(4):
+            weight.grad = torch.randn(5, 3)
+            optimizer.step()
+            if step == 1:
+                optimizer.load_state_dict(deepcopy(optimizer.state_dict()))
+        results.append(weight.detach())
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("kind", ["adam", "rmsprop", "sgd"])
+def test_no_optimizer_loads_torchs_compiler(kind):
+    program = (
+        "import sys, torch; from mulligan.core.engine import Optim, build_optimizer\n"
+        "weight = torch.nn.Parameter(torch.ones(3)); weight.grad = torch.ones(3)\n"
+        f"optimizer = build_optimizer([weight], Optim(0.1, kind={kind!r}))\n"
+        "optimizer.step(); optimizer.load_state_dict(optimizer.state_dict()); optimizer.step()\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 @pytest.mark.parametrize(("shape", "classes"), [((3, 32, 32), 0), ((1, 8, 12), 0), ((3, 5, 7), 0), ((3, 16, 16), 4)])

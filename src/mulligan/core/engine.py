@@ -15,10 +15,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .adam import Adam
 from .errors import NonFinite, UserError
 from .game import Game, Turn
 from .memory import keep_freed
+from .optimizers import SGD, Adam, RMSprop
 
 Schedule = Literal["constant", "linear", "cosine", "step"]
 Precision = Literal["fp32", "bf16"]
@@ -201,9 +201,9 @@ def gradient_norm(grads: list[Tensor]) -> float:
 def build_optimizer(parameters: list[nn.Parameter], optim: Optim) -> torch.optim.Optimizer:
     """Adam is fused: never foreach, which is 0.37 times as fast on a CPU."""
     if optim.kind == "rmsprop":
-        return torch.optim.RMSprop(parameters, lr=optim.lr, alpha=0.99, foreach=False)
+        return RMSprop(parameters, lr=optim.lr, alpha=0.99, foreach=False)
     if optim.kind == "sgd":
-        return torch.optim.SGD(parameters, lr=optim.lr, momentum=optim.betas[0], fused=True)
+        return SGD(parameters, lr=optim.lr, momentum=optim.betas[0], fused=True)
     betas = (float(optim.betas[0]), float(optim.betas[1]))
     return Adam(parameters, optim.lr, betas)
 

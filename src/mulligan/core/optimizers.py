@@ -1,4 +1,4 @@
-"""Adam that goes straight to torch's fused kernel."""
+"""torch's optimizers without its compiler, and Adam straight to its fused kernel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
+
+
+# torch guards these methods from its compiler, and for that loads the compiler: two seconds and 150 MB at every start.
+
+
+class RMSprop(torch.optim.RMSprop):
+    """torch.optim.RMSprop, to the bit."""
+
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.RMSprop.step))
+
+
+class SGD(torch.optim.SGD):
+    """torch.optim.SGD, to the bit."""
+
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
 class _Lists(NamedTuple):
@@ -26,7 +47,6 @@ class Adam(torch.optim.Adam):
     short way doesn't hold (another device, mixed types), torch's own step is taken.
     """
 
-    # torch guards these from its compiler, and for that loads the compiler: two seconds and 150 MB at every start.
     add_param_group = inspect.unwrap(Optimizer.add_param_group)
     state_dict = inspect.unwrap(Optimizer.state_dict)
 
