@@ -1,6 +1,6 @@
 """MNIST after equal CPU time: `dcgan` and `r3gan` beside the tutorial program.
 
-    python -m benchmarks.mnist [--minutes 4] [--seeds 3] [--only dcgan] [--sheets docs] [--write docs/mnist.md]
+    python -m benchmarks.mnist [--minutes 2] [--seeds 3] [--only dcgan] [--sheets docs] [--write docs/mnist.md]
 
 Each run has one thread and so many CPU minutes of training (a short run before tells how many images that is). 10,000
 samples are judged by the LeNet of `../shared/weights`, 99.08 % on real test pictures: classes found, KL of their
@@ -22,13 +22,12 @@ from typing import Any
 
 from .instruments import SHARED
 
+# Chosen on seed 100, which is not among those that are reported.
+FAST: dict[str, Any] = {"width": 16, "batch": 32, "ema": 10_000, "betas": (0.0, 0.99), "schedule": "cosine"}
 OURS: dict[str, dict[str, Any]] = {
-    "dcgan": {"width": 16, "batch": 32, "lr": 1e-3, "ema": 2_000},
-    "r3gan": {
-        "family": "dcgan", "width": 16, "batch": 32, "lr": 1e-3, "ema": 2_000,
-        "stabilize": {"r1": 0.1, "r2": 0.1, "lazy": 4},
-    },
-}  # fmt: skip
+    "dcgan": {**FAST, "lr": 2e-3, "stabilize": {"r1": 0.3, "lazy": 4}},
+    "r3gan": {**FAST, "lr": 3e-3, "stabilize": {"r1": 0.3, "r2": 0.3, "lazy": 4}, "family": "dcgan"},
+}
 NAMES = ["tutorial", *OURS]
 PROBE = 25_600  # images of the short runs that tell the cost of one, start-up taken off
 
@@ -136,8 +135,9 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=4.0)
+    parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--only", nargs="+", default=NAMES, choices=NAMES)
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other arguments, for trying things out"
@@ -147,7 +147,11 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     args = parser.parse_args()
     extra = {name: json.loads(value) for name, value in (pair.split("=", 1) for pair in args.set)}
-    jobs = [(name, seed, args.minutes * 60, args.sheets, extra) for seed in range(args.seeds) for name in args.only]
+    jobs = [
+        (name, seed, args.minutes * 60, args.sheets, extra)
+        for seed in range(args.first, args.first + args.seeds)
+        for name in args.only
+    ]
     rows = []
     with multiprocessing.get_context("spawn").Pool(args.processes, maxtasksperchild=1) as pool:
         for row in pool.imap_unordered(one, jobs):
