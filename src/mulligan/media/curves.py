@@ -47,20 +47,16 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> Path:
 def draw_apart(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     """The same in a process of its own, so that a long run doesn't carry the plotting library: 30 MB and more.
 
-    Raises OSError, with the last line of what went wrong over there.
+    Where that process fails, it is drawn here, and what goes wrong is raised here.
     """
-    if not sys.executable:
+    command = [sys.executable, "-I", __file__, str(path)]
+    try:
+        # a session of its own: Ctrl-C is for the run
+        subprocess.run(
+            command, input=json.dumps(list(rows)).encode(), capture_output=True, check=True, start_new_session=True
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
         return draw(rows, path)
-    done = subprocess.run(
-        [sys.executable, "-I", __file__, str(path)],
-        input=json.dumps(list(rows)),
-        capture_output=True,
-        text=True,
-        check=False,
-        start_new_session=True,  # Ctrl-C is for the run
-    )
-    if done.returncode:
-        raise OSError((done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1])
     return path
 
 
