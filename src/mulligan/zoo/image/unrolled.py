@@ -26,7 +26,7 @@ class Unroll:
 
     steps: int = 5
     """Gradient steps of D."""
-    size: float = 0.1
+    size: float = 0.02
     """Size of each."""
 
 
