@@ -1,7 +1,7 @@
 """A DCGAN step, 32 pixels by 32 and 64 pixels by 16: recipe dcgan against the loop of PyTorch's tutorial.
 
 The bar is for the recipe as it is, which draws a generated batch for each turn. The loop shows D and G the same one,
-and so does `--shared-fake`, which is one pass of G less and is shown beside it. Each program has its own process.
+and so does `--shared-fake`, which is one pass of G less and is shown beside it. The loop has a process of its own.
 """
 
 from __future__ import annotations

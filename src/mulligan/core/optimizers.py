@@ -56,8 +56,10 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        lists = self._lists or self._collect()
-        if lists is None or closure is not None:
+        group = self.param_groups[0]
+        plain = len(self.param_groups) == 1 and closure is None and not group["weight_decay"] and not group["amsgrad"]
+        lists = (self._lists or self._collect()) if plain else None
+        if lists is None:
             return super().step(closure)
         grads = []
         for p in lists.moved:
@@ -67,7 +69,6 @@ class Adam(torch.optim.Adam):
                 return super().step(closure)
             # the kernel walks memory: a gradient in another order would move the wrong weights
             grads.append(g if g.stride() == p.stride() else torch.empty_like(p).copy_(g))
-        group = self.param_groups[0]
         torch._foreach_add_(lists.steps, lists.ones)  # a bare 1 would become a tensor for each
         torch._fused_adam_(
             _as_they_lie(lists.moved), _as_they_lie(grads), _as_they_lie(lists.means), _as_they_lie(lists.squares), [],
@@ -80,13 +81,9 @@ class Adam(torch.optim.Adam):
     step.hooked = True  # type: ignore[attr-defined]  # torch would wrap it in a profiler's record
 
     def _collect(self) -> _Lists | None:
-        """What stays from step to step, where the short way holds: plain Adam, one type, a gradient for each weight."""
-        group = self.param_groups[0]
-        moved: list[Tensor] = group["params"]
-        plain = len(self.param_groups) == 1 and not group["weight_decay"] and not group["amsgrad"]
-        if not moved or not plain:
-            return None
-        if any(p.device.type != "cpu" or p.dtype != moved[0].dtype or p.grad is None for p in moved):
+        """What stays from step to step, where the short way holds: on a CPU, one type, a gradient for each weight."""
+        moved: list[Tensor] = self.param_groups[0]["params"]
+        if not moved or any(p.device.type != "cpu" or p.dtype != moved[0].dtype or p.grad is None for p in moved):
             return None
         states = [self.state[p] or self._begin(p) for p in moved]
         self._lists = _Lists(

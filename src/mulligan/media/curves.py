@@ -53,7 +53,12 @@ def draw_apart(rows: Sequence[dict[str, Any]], path: Path) -> Path:
     try:
         # a session of its own: Ctrl-C is for the run
         subprocess.run(
-            command, input=json.dumps(list(rows)).encode(), capture_output=True, check=True, start_new_session=True
+            command,
+            input=json.dumps(list(rows)).encode(),
+            capture_output=True,
+            check=True,
+            start_new_session=True,
+            timeout=60,
         )
     except (OSError, ValueError, subprocess.SubprocessError):
         return draw(rows, path)
