@@ -69,6 +69,17 @@ def test_adam_with_kernels_in_fast_layout_is_plain_adam():
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
 
 
+def test_a_gradient_in_another_memory_order_than_its_weight_moves_the_right_entries():
+    weight = nn.Parameter(torch.randn(4, 3, 2, 2).contiguous(memory_format=torch.channels_last))
+    plain = nn.Parameter(weight.detach().contiguous())
+    ours, theirs = Adam([weight], 0.1, (0.5, 0.9)), torch.optim.Adam([plain], 0.1, (0.5, 0.9), foreach=False)
+    for _ in range(3):
+        weight.grad = plain.grad = torch.randn(4, 3, 2, 2)
+        ours.step()
+        theirs.step()
+    torch.testing.assert_close(weight.contiguous(), plain)
+
+
 def test_moments_saved_in_another_memory_order_are_put_into_the_weights_own():
     weight = nn.Parameter(torch.randn(4, 3, 2, 2).contiguous(memory_format=torch.channels_last))
     plain = nn.Parameter(weight.detach().contiguous())

@@ -32,7 +32,7 @@ class SGD(torch.optim.SGD):
 
 
 class _Lists(NamedTuple):
-    moved: list[Tensor]
+    ids: list[int]
     dtype: torch.dtype
     means: list[Tensor]
     squares: list[Tensor]
@@ -58,20 +58,20 @@ class Adam(torch.optim.Adam):
     def step(self, closure: Any = None) -> Any:
         group = self.param_groups[0]
         plain = len(self.param_groups) == 1 and closure is None and not group["weight_decay"] and not group["amsgrad"]
-        lists = (self._lists or self._collect()) if plain else None
+        moved: list[Tensor] = [p for p in group["params"] if p.grad is not None]
+        lists = self._collect(moved) if plain and moved else None
         if lists is None:
             return super().step(closure)
         grads = []
-        for p in lists.moved:
+        for p in moved:
             g = p.grad
             if g is None or g.dtype != lists.dtype or g.is_sparse:
-                self._lists = None
                 return super().step(closure)
             # the kernel walks memory: a gradient in another order would move the wrong weights
             grads.append(g if g.stride() == p.stride() else torch.empty_like(p).copy_(g))
         torch._foreach_add_(lists.steps, lists.ones)  # a bare 1 would become a tensor for each
         torch._fused_adam_(
-            _as_they_lie(lists.moved), _as_they_lie(grads), _as_they_lie(lists.means), _as_they_lie(lists.squares), [],
+            _as_they_lie(moved), _as_they_lie(grads), _as_they_lie(lists.means), _as_they_lie(lists.squares), [],
             lists.steps,
             lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=0.0, eps=group["eps"],
             amsgrad=False, maximize=False,
@@ -80,16 +80,17 @@ class Adam(torch.optim.Adam):
 
     step.hooked = True  # type: ignore[attr-defined]  # torch would wrap it in a profiler's record
 
-    def _collect(self) -> _Lists | None:
-        """What stays from step to step, where the short way holds: on a CPU, one type, a gradient for each weight."""
-        moved: list[Tensor] = self.param_groups[0]["params"]
-        if not moved or any(p.device.type != "cpu" or p.dtype != moved[0].dtype or p.grad is None for p in moved):
-            return None
-        states = [self.state[p] or self._begin(p) for p in moved]
-        self._lists = _Lists(
-            moved, moved[0].dtype, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states],
-            [s["step"] for s in states], [torch.ones(())] * len(states),
-        )  # fmt: skip
+    def _collect(self, moved: list[Tensor]) -> _Lists | None:
+        """The states of the weights that have a gradient, as lists kept from step to step; None off the CPU."""
+        ids = [id(p) for p in moved]
+        if self._lists is None or self._lists.ids != ids:
+            if any(p.device.type != "cpu" or p.dtype != moved[0].dtype for p in moved):
+                return None
+            states = [self.state[p] or self._begin(p) for p in moved]
+            self._lists = _Lists(
+                ids, moved[0].dtype, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states],
+                [s["step"] for s in states], [torch.ones(())] * len(states),
+            )  # fmt: skip
         return self._lists
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
