@@ -66,6 +66,10 @@ def test_what_oneDNN_would_do_otherwise_goes_to_torch(everywhere):
     product.linear(x, weight[:1])
     with torch.autocast("cpu", torch.bfloat16):
         assert product.linear(x, weight).dtype == torch.bfloat16
+    slope = torch.func.grad(lambda w: product.linear(x, w).square().sum())(weight)
+    torch.testing.assert_close(slope, torch.autograd.grad(F.linear(x, weight).square().sum(), weight)[0])
+    rows = torch.func.vmap(lambda a: product.linear(a[None], weight)[0])(x)
+    torch.testing.assert_close(rows, F.linear(x, weight))
     assert not everywhere
 
 
