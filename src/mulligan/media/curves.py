@@ -33,6 +33,8 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> Path:
                     *zip(*points, strict=True), label=name.removeprefix("loss_").removeprefix("grad_"), linewidth=1.2
                 )
         axes.set(title=title, xlabel="images", yscale=scale if any(axes.lines) else "linear")
+        axes.locator_params(axis="x", nbins=5)
+        axes.xaxis.set_major_formatter(lambda images, _: f"{images:,.0f}")
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(frameon=False)
