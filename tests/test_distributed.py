@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -155,6 +156,30 @@ def test_ctrl_c_reaches_each_process_twice_and_is_one_request(tmp_path: Path, pi
     ranked = pair(tmp_path, words(pictures, run, 800), partial(helpers.after_round, 4, press_ctrl_c))
     assert [child.wait() for child in ranked] == [130, 130], ranked[0].said()
     assert helpers.newest(run)["round"] == 4
+
+
+def signal_late() -> None:
+    """Own signal comes while this process, told by the other, is already leaving; its last words take a while."""
+    from mulligan.core.trainer import StopRequest
+
+    leave = StopRequest.__exit__
+
+    def patched(self: StopRequest, *error: object) -> None:
+        assert not self.number
+        threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        leave(self, *error)
+        time.sleep(0.6)
+
+    StopRequest.__exit__ = patched  # type: ignore[method-assign]
+
+
+def test_a_signal_that_comes_after_the_agreement_kills_nobody(tmp_path: Path, pictures: Path):
+    run = tmp_path / "run"
+    late = pair(tmp_path, words(pictures, run, 10**9), signal_late, only=1)
+    late[0].until(lambda: (run / "log.jsonl").is_file())
+    os.kill(late[0].pid, signal.SIGTERM)
+    assert [child.wait() for child in late] == [143, 143], late[1].said()
+    assert "stopped by a signal at round" in late[1].said()
 
 
 def sicken() -> None:

@@ -30,7 +30,13 @@ class StopRequest:
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
+    def heed(self) -> None:
+        """Another process was asked to stop: this one's own signal may be still on its way."""
+        self.since = self.since or time.monotonic()
+
     def __exit__(self, *_: object) -> None:
+        if self.since:  # what comes late would find the old handler and kill the process before its last words
+            time.sleep(max(self.since + self.echo - time.monotonic(), 0.0))
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

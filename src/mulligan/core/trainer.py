@@ -102,6 +102,8 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
                 if done:
+                    if signalled:
+                        stop.heed()
                     break
                 due = self.every.after(clock.images)
                 self._round()
