@@ -85,9 +85,9 @@ class Engine:
 
     def seed_round(self, number: int, shard: int) -> None:
         """Every random draw of a round follows from (seed, shard, round), so a run resumes without saved states."""
-        seed = int(np.random.SeedSequence([self.seed % 2**63, shard, number]).generate_state(1, np.uint64)[0] >> 1)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
+        random.seed(f"{self.seed} {shard} {number}")  # hashed: neighbours have nothing in common
+        np.random.seed(random.getrandbits(32))
+        seed = random.getrandbits(63)
         # torch.manual_seed would, on a machine without CUDA, note a stack trace for later on every call.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":

@@ -6,12 +6,12 @@ import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-LARGEST = 16 << 20
+LARGEST = 32 << 20
 KEPT = 256 << 20
 
 
 def keep_freed() -> None:
-    """Ask glibc to reuse blocks below 16 MiB and to keep up to 256 MiB of them, in place of handing them back.
+    """Ask glibc to reuse blocks below 32 MiB and to keep up to 256 MiB of them, in place of handing them back.
 
     By default it unmaps a freed block of a few hundred kilobytes at once, and the system clears every page of the next
     one: up to a fifth of a small step on a CPU. Does nothing where the C library isn't glibc.

@@ -37,7 +37,7 @@ class _Lists(NamedTuple):
     means: list[Tensor]
     squares: list[Tensor]
     steps: list[Tensor]
-    ones: list[Tensor]
+    count: Tensor
 
 
 class Adam(torch.optim.Adam):
@@ -69,7 +69,7 @@ class Adam(torch.optim.Adam):
                 return super().step(closure)
             # the kernel walks memory: a gradient in another order would move the wrong weights
             grads.append(g if g.stride() == p.stride() else torch.empty_like(p).copy_(g))
-        torch._foreach_add_(lists.steps, lists.ones)  # a bare 1 would become a tensor for each
+        lists.count.add_(1)
         torch._fused_adam_(
             _as_they_lie(moved), _as_they_lie(grads), _as_they_lie(lists.means), _as_they_lie(lists.squares), [],
             lists.steps,
@@ -87,9 +87,12 @@ class Adam(torch.optim.Adam):
             if any(p.device.type != "cpu" or p.dtype != moved[0].dtype for p in moved):
                 return None
             states = [self.state[p] or self._begin(p) for p in moved]
+            count = torch.stack([s["step"] for s in states])  # the steps become views of it: one call moves all
+            for state, step in zip(states, count.unbind(), strict=True):
+                state["step"] = step
             self._lists = _Lists(
                 ids, moved[0].dtype, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states],
-                [s["step"] for s in states], [torch.ones(())] * len(states),
+                [s["step"] for s in states], count,
             )  # fmt: skip
         return self._lists
 
@@ -110,9 +113,5 @@ class Adam(torch.optim.Adam):
 
 
 def _as_they_lie(values: list[Tensor]) -> list[Tensor]:
-    """Kernels with channels last as the contiguous tensors that their memory is: torch would copy each in vain."""
-    return [v.permute(0, 2, 3, 1) if v.dim() == 4 and not v.is_contiguous() and _last(v) else v for v in values]
-
-
-def _last(values: Tensor) -> bool:
-    return values.is_contiguous(memory_format=torch.channels_last)
+    """Weights in another order as the contiguous tensors that their memory is: torch would copy each in vain."""
+    return [v if v.is_contiguous() else v.permute(sorted(range(v.dim()), key=v.stride, reverse=True)) for v in values]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mulligan.core.errors import UserError
 from mulligan.parts.conditioning import one_hot, required
 from mulligan.parts.layers import Chain, Dropout, Linear
+from mulligan.parts.layout import fast_weights
 
 Activation = Literal["leaky_relu", "relu"]
 Output = Literal["tanh", "sigmoid", "none"]
@@ -70,6 +71,7 @@ class Generator(nn.Module):
                 layers.append(nn.BatchNorm1d(width))
             inputs = width
         self.layers = Chain(*layers, Linear(inputs, math.prod(shape)), _output(output))
+        fast_weights(self)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         if self.classes:
@@ -122,6 +124,7 @@ class Body(nn.Module):
             inputs = width
         self.width: int = inputs
         self.layers = Chain(*layers)
+        fast_weights(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x.flatten(1))

@@ -94,7 +94,12 @@ class _Product(torch.autograd.Function):
                 slope = torch.ops.aten.tanh_backward(slope, y)
         return (
             linear(slope, weight.t()) if ctx.needs_input_grad[0] else None,
-            linear(slope.t(), x.t()) if ctx.needs_input_grad[1] else None,
+            _of_weight(slope, x, weight) if ctx.needs_input_grad[1] else None,
             slope.sum(0) if ctx.needs_input_grad[2] else None,
             None,
         )
+
+
+def _of_weight(slope: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """slopeᵀ x, in the memory order of the weight."""
+    return linear(slope.t(), x.t()) if weight.is_contiguous() else linear(x.t(), slope.t()).t()
