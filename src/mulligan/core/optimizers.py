@@ -37,7 +37,7 @@ class _Lists(NamedTuple):
     means: list[Tensor]
     squares: list[Tensor]
     steps: list[Tensor]
-    count: Tensor
+    tally: Tensor
 
 
 class Adam(torch.optim.Adam):
@@ -69,7 +69,7 @@ class Adam(torch.optim.Adam):
                 return super().step(closure)
             # the kernel walks memory: a gradient in another order would move the wrong weights
             grads.append(g if g.stride() == p.stride() else torch.empty_like(p).copy_(g))
-        lists.count.add_(1)
+        lists.tally.add_(1)
         torch._fused_adam_(
             _as_they_lie(moved), _as_they_lie(grads), _as_they_lie(lists.means), _as_they_lie(lists.squares), [],
             lists.steps,
@@ -87,12 +87,12 @@ class Adam(torch.optim.Adam):
             if any(p.device.type != "cpu" or p.dtype != moved[0].dtype for p in moved):
                 return None
             states = [self.state[p] or self._begin(p) for p in moved]
-            count = torch.stack([s["step"] for s in states])  # the steps become views of it: one call moves all
-            for state, step in zip(states, count.unbind(), strict=True):
+            tally = torch.stack([s["step"] for s in states])  # the steps become views of it: one call moves all
+            for state, step in zip(states, tally.unbind(), strict=True):
                 state["step"] = step
             self._lists = _Lists(
                 ids, moved[0].dtype, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states],
-                [s["step"] for s in states], count,
+                [s["step"] for s in states], tally,
             )  # fmt: skip
         return self._lists
 
