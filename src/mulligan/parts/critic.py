@@ -62,7 +62,7 @@ class Critic(nn.Module):
         fake_labels = (y_fake,) if y_fake is not None else ()
         charge = real.new_zeros(())
         r1, r2 = (s.lazy * s.r1, s.lazy * s.r2) if self.due else (0.0, 0.0)
-        if self._one_pass and bool(r1) == bool(r2):
+        if self.one_pass and bool(r1) == bool(r2):
             x, both = torch.cat([real, fake]), (torch.cat([y, y_fake]),) if y is not None and y_fake is not None else ()
             if r1:
                 logits, slopes = slope(self, x, *both)
@@ -102,7 +102,8 @@ class Critic(nn.Module):
         return charge
 
     @property
-    def _one_pass(self) -> bool:
+    def one_pass(self) -> bool:
+        """Whether real and generated samples may share a pass: no logit depends on the rest of the batch."""
         return cast(bool, self.D.batch_independent)
 
     def _charges(

@@ -53,18 +53,20 @@ class Unrolled(Classic):
         fake = G(len(x))
         theta: dict[str, Tensor] = dict(D.named_parameters())
         for _ in range(self.unroll.steps):
-            loss = objective.d(self.ahead(theta, x), self.ahead(theta, fake))
+            loss = objective.d(*self.ahead(theta, x, fake))
             slopes = torch.autograd.grad(loss, list(theta.values()), create_graph=True)
             theta = {
                 name: value - self.unroll.size * slope
                 for (name, value), slope in zip(theta.items(), slopes, strict=True)
             }
-        fake_logits = self.ahead(theta, fake)
+        (fake_logits,) = self.ahead(theta, fake)
         yield Turn("G", objective.g(fake_logits, fake_logits) + D.matching(x, fake) + self.past())
 
-    def ahead(self, theta: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Logits of the critic with the weights theta."""
-        return functional_call(self.critic, theta, (x,))
+    def ahead(self, theta: dict[str, Tensor], *batches: Tensor) -> list[Tensor]:
+        """The logits of each batch, by the critic with the weights theta."""
+        if self.critic.one_pass:
+            return list(functional_call(self.critic, theta, (torch.cat(batches),)).chunk(len(batches)))
+        return [functional_call(self.critic, theta, (x,)) for x in batches]
 
 
 @recipe("Metz, Poole, Pfau & Sohl-Dickstein 2017, arXiv:1611.02163")
