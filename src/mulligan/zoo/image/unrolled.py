@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class Unroll:
     """Gradient steps of D."""
     size: float = 0.02
     """Size of each."""
+    loss: Literal["auto", "minimax", "nonsaturating"] = "auto"
+    """What G minimizes: the paper's value function, or the loss that pictures need to get going; auto by the data."""
 
 
 class Unrolled(Classic):
@@ -37,7 +40,7 @@ class Unrolled(Classic):
         self, sampler: nn.Module, D: nn.Module, stabilize: Stabilize, *, critic_turns: int, unroll: Unroll
     ) -> None:
         super().__init__(sampler, D, objectives.nonsaturating, stabilize, critic_turns=critic_turns)
-        self.unroll = unroll
+        self.unroll, self.saturating = unroll, unroll.loss == "minimax"
 
     def play(self, data: Iterator[Batch], clock: Clock) -> Iterator[Turn]:
         D, G, objective = self.critic.at(clock), self.sampler, self.objective
@@ -59,8 +62,9 @@ class Unrolled(Classic):
                 name: value - self.unroll.size * slope
                 for (name, value), slope in zip(theta.items(), slopes, strict=True)
             }
-        (fake_logits,) = self.ahead(theta, fake)
-        yield Turn("G", objective.g(fake_logits, fake_logits) + D.matching(x, fake) + self.past())
+        real_logits, fake_logits = self.ahead(theta, x, fake)
+        loss = -objective.d(real_logits, fake_logits) if self.saturating else objective.g(real_logits, fake_logits)
+        yield Turn("G", loss + D.matching(x, fake) + self.past())
 
     def ahead(self, theta: dict[str, Tensor], *batches: Tensor) -> list[Tensor]:
         """The logits of each batch, by the critic with the weights theta."""
@@ -87,6 +91,8 @@ def unrolled(
     stabilize: Stabilize = Stabilize(),
 ) -> Plan:
     """Unrolled GAN: G is trained against D as it will be some gradient steps from now."""
+    if unroll.loss == "auto":
+        unroll = replace(unroll, loss="minimax" if len(data.shape) == 1 else "nonsaturating")
     G = generator(data, "dcgan", latent, width)
     D = discriminator(data, "dcgan", width, stabilize, norm=norm_for(stabilize))
     game = Unrolled(Sampler(G, latent), D, stabilize, critic_turns=critic_turns, unroll=unroll)
