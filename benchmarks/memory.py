@@ -1,4 +1,8 @@
-"""Resident memory that training on 60,000 MNIST pictures takes above `import torch`, recipes gan and dcgan; Linux."""
+"""Memory that training on 60,000 MNIST pictures takes at its peak above `import torch`, recipes gan and dcgan; Linux.
+
+The bar is for what the process holds alone. Beside it stands all that is resident: with it come pages of files, the
+packed pictures among them, that the system shares and takes back when it needs them.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,28 @@ from .common import SHARED, finish, parser, stop
 
 BAR = 150
 INSIDE = """
-import json, sys, tempfile
+import json, sys, tempfile, threading, time
 import torch
 def held(field):
     return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith(field)) / 1024
 torch.set_num_threads(int(sys.argv[3]))
-before = held("VmRSS")
+fields = {"own": "RssAnon", "resident": "VmRSS"}
+before = {name: held(field) for name, field in fields.items()}
+peak = dict(before)
+def watch():
+    while True:
+        for name, field in fields.items():
+            peak[name] = max(peak[name], held(field))
+        time.sleep(0.005)
 import contextlib, io
 from pathlib import Path
 from mulligan.verbs import train
+threading.Thread(target=watch, daemon=True).start()
 with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
     root = Path(sys.argv[2]).parent
     train(sys.argv[1], "mnist", data_root=root, out=folder + "/run",
           images=int(sys.argv[4]), cache=Path(tempfile.gettempdir()) / "mulligan-benchmarks", device="cpu")
-    print(json.dumps({"before": before, "after": held("VmRSS"), "peak": held("VmHWM")}), file=sys.__stdout__)
+    print(json.dumps({name: peak[name] - before[name] for name in fields}), file=sys.__stdout__)
 """
 
 
@@ -37,18 +49,17 @@ def main() -> None:
     if not Path("/proc/self/status").is_file():
         stop("needs /proc, which only Linux has")
     facts, passed = {}, True
-    print(f"{'recipe':<10}{'import torch':>14}{'after':>10}{'peak':>10}{'above, MB':>12}{'bar':>8}")
-    for recipe, images in (("gan", 12_800), ("dcgan", 1_024)):
+    print(f"{'recipe':<10}{'own, MB':>12}{'bar':>8}{'resident, MB':>16}")
+    for recipe, images in (("gan", 12_800), ("dcgan", 4_096)):
         arguments = [recipe, str(given.data), str(given.threads), str(images)]
         for _ in range(2):  # the first one may pack the data
             done = subprocess.run([sys.executable, "-c", INSIDE, *arguments], capture_output=True, text=True)
             if done.returncode:
                 stop(done.stderr)
         row = json.loads(done.stdout)
-        above = row["after"] - row["before"]
-        print(f"{recipe:<10}{row['before']:>14.0f}{row['after']:>10.0f}{row['peak']:>10.0f}{above:>12.0f}{BAR:>8}")
-        facts[recipe] = {name: round(value) for name, value in row.items()} | {"above": round(above)}
-        passed = passed and above <= BAR
+        print(f"{recipe:<10}{row['own']:>12.0f}{BAR:>8}{row['resident']:>16.0f}")
+        facts[recipe] = {name: round(value) for name, value in row.items()}
+        passed = passed and row["own"] <= BAR
     finish("memory", passed, **facts, bar=BAR)
 
 

@@ -43,7 +43,7 @@ def trials() -> dict[str, tuple[str, dict[str, Any]]]:
         "gan": ("gan", {**plain, "mlp": mlp}),
         "pac2": ("gan", {**plain, "mlp": mlp, "stabilize": Stabilize(packing=2)}),
         "pac4": ("gan", {**plain, "mlp": mlp, "stabilize": Stabilize(packing=4)}),
-        "unrolled": ("unrolled", {**plain, "lr_d": 1e-4, "betas": (0.5, 0.9), "unroll": Unroll(5, 0.1)}),
+        "unrolled": ("unrolled", {**plain, "lr_d": 1e-4, "betas": (0.5, 0.9), "unroll": Unroll(5, 0.02)}),
         "wgan_gp": ("wgan_gp", {**plain, "stabilize": Stabilize(gp=0.1), "critic_turns": 3}),
         "r3gan": ("r3gan", {**plain, "stabilize": Stabilize(r1=0.1, r2=0.1)}),
     }
