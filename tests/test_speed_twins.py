@@ -193,6 +193,7 @@ def test_a_run_samples_as_its_sampler_does_and_notices_new_weights(tmp_path):
             torch.testing.assert_close(x, run.sampler.decode(run.latents(5, 3)), rtol=0, atol=1e-5)
             run.sampler.G.project.weight.mul_(1.5)
     assert not torch.equal(run.sample(5, seed=3), x)
+    assert not x.is_inference(), "samples are ordinary tensors, fit for training on them"
 
 
 def test_dropout_mask_is_the_comparison_of_its_draws():

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from mulligan.core.errors import UserError
 from mulligan.nets.sizes import pyramid
 from mulligan.parts.conditioning import one_hot, required
+from mulligan.parts.convolve import Conv2d, ConvTranspose2d
 from mulligan.parts.fold import Up, fold_norm
 from mulligan.parts.layers import Linear
 from mulligan.parts.layout import fast_layout, fast_weights
@@ -74,7 +75,7 @@ class Generator(nn.Module):
         self.project = Linear(latent + classes, math.prod(self.base), bias=not norm)
         self.norms = nn.ModuleList(_norm(kind, n) for n in counts[:-1])
         pairs = list(pairwise(counts))
-        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, *_kernel(ups), bias=not norm) for a, b in pairs)
+        self.ups = nn.ModuleList(ConvTranspose2d(a, b, *_kernel(ups), bias=not norm) for a, b in pairs)
         _initialise(self)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
@@ -116,7 +117,7 @@ class Body(nn.Module):
         self.shape = tuple(shape)
         bias = norm == "none"
         pairs = list(pairwise(counts))
-        self.downs = nn.ModuleList(nn.Conv2d(a, b, *_kernel(ups), bias=bias) for a, b in pairs)
+        self.downs = nn.ModuleList(Conv2d(a, b, *_kernel(ups), bias=bias) for a, b in pairs)
         self.norms = nn.ModuleList([nn.Identity(), *(_norm(norm, n) for n in counts[2:])])
         # The original's last convolution spans the whole base: here the features are flat and the head is linear.
         self.width: int = counts[-1] * base_height * base_width

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .convolve import NARROW
 from .layout import fast_layout
 
 FEW = 64
 """Input pixels, over the batch, up to which a transposed convolution is quicker as a matrix product."""
+FEW_VALUES = 8192
+"""The same, times the output channels, where these are narrow."""
 
 
 class Up(nn.Module):
@@ -25,7 +28,9 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         layer, (n, channels, height, width) = self.layer, x.shape
-        if n * height * width > FEW and layer.out_channels > 4:
+        pixels = n * height * width
+        narrow = layer.out_channels <= NARROW and pixels * layer.out_channels <= FEW_VALUES
+        if pixels > FEW and not narrow:
             return layer(fast_layout(x))
         columns = torch.matmul(self.get_buffer("columns"), x.reshape(n, channels, height * width))
         k, s, p = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
