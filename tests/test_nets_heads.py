@@ -1,12 +1,14 @@
 """The discriminator around a body."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
 from mulligan.core.errors import UserError
 from mulligan.nets import dcgan, mlp, resnet
 from mulligan.nets.heads import Discriminator, concat_shape
-from mulligan.parts.layers import spectral_norm
+from mulligan.parts.layers import side_by_side, spectral_norm
 
 Y = torch.tensor([0, 2, 1, 2])
 
@@ -69,11 +71,11 @@ def test_minibatch_layer_sees_the_batch_and_features_do_not(minibatch):
 
 
 @pytest.mark.parametrize(
-    ("make", "independent"),
+    ("make", "separable"),
     [
         (lambda: Discriminator(_body((3, 8, 8))), True),
         (lambda: Discriminator(mlp.Body((3, 8, 8), widths=(4,), dropout=0, norm=True)), False),
-        (lambda: Discriminator(dcgan.Body((3, 16, 16), width=2)), False),
+        (lambda: Discriminator(dcgan.Body((3, 16, 16), width=2)), True),
         (lambda: Discriminator(dcgan.Body((3, 16, 16), width=2)).eval(), True),
         (lambda: Discriminator(dcgan.Body((3, 16, 16), width=2, norm="layer")), True),
         (lambda: Discriminator(dcgan.Body((3, 8, 8), width=2)), True),
@@ -82,14 +84,35 @@ def test_minibatch_layer_sees_the_batch_and_features_do_not(minibatch):
         (lambda: Discriminator(_body((3, 8, 8)), minibatch="discrimination").eval(), False),
     ],
 )
-def test_batch_independent_tells_the_truth(make, independent):
+def test_separable_tells_the_truth(make, separable):
     torch.manual_seed(0)
     D = make()
-    assert D.batch_independent is independent
+    assert D.separable is separable
     shape = D.body.shape
     a, b = torch.randn(4, *shape), torch.randn(4, *shape) * 3 + 1
-    together, alone = D(torch.cat([a, b]))[:4], D(a)
-    assert torch.allclose(together, alone, atol=1e-5) is independent
+    with side_by_side(D, 2):
+        together = D(torch.cat([a, b]))[:4]
+    assert torch.allclose(together, D(a), atol=1e-5) is separable
+
+
+def test_batches_side_by_side_are_batches_in_turn():
+    """Logits, gradients and running statistics, in the order real, fake."""
+    torch.manual_seed(0)
+    D = Discriminator(dcgan.Body((3, 16, 16), width=4)).double()
+    twin = deepcopy(D)
+    a, b = torch.randn(4, 3, 16, 16).double(), torch.randn(4, 3, 16, 16).double() * 3 + 1
+    with side_by_side(D, 2):
+        together = D(torch.cat([a, b]))
+    in_turn = torch.cat([twin(a), twin(b)])
+    torch.testing.assert_close(together, in_turn)
+    for logits in (together, in_turn):
+        logits.sin().sum().backward()
+    for (name, found), expected in zip(D.named_parameters(), twin.parameters()):
+        torch.testing.assert_close(found.grad, expected.grad, msg=name)
+    for (name, found), expected in zip(D.named_buffers(), twin.buffers()):
+        torch.testing.assert_close(found, expected, msg=name)
+    assert torch.equal(D(a), twin(a)), "afterwards a pass is one batch again"
+    assert not torch.allclose(D(torch.cat([a, b]))[:4], D(a)), "a batch by itself sees its own statistics"
 
 
 def test_spectral_norm_reaches_head_and_embedding():

@@ -14,7 +14,7 @@ from mulligan.nets.sizes import pyramid
 from mulligan.parts.conditioning import one_hot, required
 from mulligan.parts.convolve import Conv2d, ConvTranspose2d
 from mulligan.parts.fold import Up, fold_norm
-from mulligan.parts.layers import Linear
+from mulligan.parts.layers import BatchNorm2d, Linear
 from mulligan.parts.layout import fast_layout, fast_weights
 
 Norm = Literal["batch", "layer", "none"]
@@ -28,7 +28,7 @@ def _counts(width: int, ups: int) -> list[int]:
 def _norm(kind: Norm, channels: int) -> nn.Module:
     match kind:
         case "batch":
-            return nn.BatchNorm2d(channels)
+            return BatchNorm2d(channels)
         case "layer":
             return nn.GroupNorm(1, channels)
     return nn.Identity()

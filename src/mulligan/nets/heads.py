@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mulligan.core.errors import UserError
 from mulligan.parts.conditioning import concat_labels, concat_shape, required
-from mulligan.parts.layers import MinibatchDiscrimination, MinibatchStdDev, pack
+from mulligan.parts.layers import BatchNorm2d, MinibatchDiscrimination, MinibatchStdDev, pack
 
 __all__ = ["Body", "Discriminator", "concat_shape"]
 
@@ -61,11 +61,15 @@ class Discriminator(nn.Module):
         self.classifier = nn.Linear(width, classes * packing) if conditioning == "auxiliary" else None
 
     @property
-    def batch_independent(self) -> bool:
-        """Whether no logit depends on the rest of the batch now, so that real and fake may share one pass."""
+    def separable(self) -> bool:
+        """Whether real and fake may share one pass `side_by_side`: now no logit depends on the other batch then."""
         return not any(
             isinstance(m, MinibatchDiscrimination | MinibatchStdDev)
-            or (isinstance(m, nn.modules.batchnorm._BatchNorm) and (m.training or not m.track_running_stats))
+            or (
+                isinstance(m, nn.modules.batchnorm._BatchNorm)
+                and not isinstance(m, BatchNorm2d)
+                and (m.training or not m.track_running_stats)
+            )
             for m in self.modules()
         )
 

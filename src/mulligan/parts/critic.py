@@ -13,6 +13,7 @@ from mulligan.core.errors import UserError
 from .augment import diffaugment
 from .auxiliary import feature_matching
 from .history import HistoricalAverage
+from .layers import side_by_side
 from .penalties import LeCam, dragan, gradient_penalty, slope
 from .stabilize import Stabilize
 
@@ -20,7 +21,7 @@ from .stabilize import Stabilize
 class Critic(nn.Module):
     """A discriminator `D` behind its augmentation, noise and packing.
 
-    `D(x, y)` gives logits (N,), `D.features(x, y)` a vector per sample, and `D.batch_independent` says whether real and
+    `D(x, y)` gives logits (N,), `D.features(x, y)` a vector per sample, and `D.separable` says whether real and
     generated samples may share one pass.
     """
 
@@ -64,11 +65,10 @@ class Critic(nn.Module):
         r1, r2 = (s.lazy * s.r1, s.lazy * s.r2) if self.due else (0.0, 0.0)
         if self.one_pass and bool(r1) == bool(r2):
             x, both = torch.cat([real, fake]), (torch.cat([y, y_fake]),) if y is not None and y_fake is not None else ()
-            if r1:
-                logits, slopes = slope(self, x, *both)
+            with side_by_side(self.D, 2):
+                logits, slopes = slope(self, x, *both) if r1 else (self(x, *both), None)
+            if slopes is not None:
                 charge = charge + _halves(slopes, r1, r2)
-            else:
-                logits = self(x, *both)
             real_logits, fake_logits = logits.chunk(2)
         else:
             real_logits, real_slope = slope(self, real, *labels) if r1 else (self(real, *labels), None)
@@ -103,8 +103,8 @@ class Critic(nn.Module):
 
     @property
     def one_pass(self) -> bool:
-        """Whether real and generated samples may share a pass: no logit depends on the rest of the batch."""
-        return cast(bool, self.D.batch_independent)
+        """Whether real and generated samples may share a pass, side by side."""
+        return cast(bool, self.D.separable)
 
     def _charges(
         self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...], real_logits: Tensor, fake_logits: Tensor

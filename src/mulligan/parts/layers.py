@@ -1,5 +1,7 @@
 """Layers and reshapes that several GANs share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -45,6 +47,30 @@ def _activation(layer: nn.Module) -> Then | None:
         case nn.Tanh():
             return "tanh"
     return None
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """nn.BatchNorm2d that can take several batches in one pass, each with its own statistics, in their order."""
+
+    batches = 1
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.batches == 1 or not self.training:
+            return super().forward(input)
+        return torch.cat([super(BatchNorm2d, self).forward(x) for x in input.chunk(self.batches)])
+
+
+@contextmanager
+def side_by_side(module: nn.Module, batches: int) -> Iterator[None]:
+    """While it lasts, inputs are so many equal batches joined, and no batch sees the statistics of another."""
+    norms = [layer for layer in module.modules() if isinstance(layer, BatchNorm2d)]
+    for layer in norms:
+        layer.batches = batches
+    try:
+        yield
+    finally:
+        for layer in norms:
+            layer.batches = 1
 
 
 class Dropout(nn.Module):

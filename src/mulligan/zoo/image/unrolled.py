@@ -15,6 +15,7 @@ from mulligan.core.engine import Schedule
 from mulligan.core.game import Batch, Turn
 from mulligan.core.recipe import Plan, Shape, recipe
 from mulligan.parts import objectives
+from mulligan.parts.layers import side_by_side
 from mulligan.parts.samplers import Sampler
 from mulligan.parts.stabilize import Stabilize
 
@@ -69,7 +70,8 @@ class Unrolled(Classic):
     def ahead(self, theta: dict[str, Tensor], *batches: Tensor) -> list[Tensor]:
         """The logits of each batch, by the critic with the weights theta."""
         if self.critic.one_pass:
-            return list(functional_call(self.critic, theta, (torch.cat(batches),)).chunk(len(batches)))
+            with side_by_side(self.critic, len(batches)):
+                return list(functional_call(self.critic, theta, (torch.cat(batches),)).chunk(len(batches)))
         return [functional_call(self.critic, theta, (x,)) for x in batches]
 
 
