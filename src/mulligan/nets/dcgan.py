@@ -83,8 +83,9 @@ class Generator(nn.Module):
             z = torch.cat([z, one_hot(required(y, self.classes), self.classes, z)], 1)
         h = self.project(z).view(len(z), *self.base)
         for norm, up in zip(self.norms, self.ups, strict=True):
-            h = F.relu(norm(h), inplace=True)
-            h = up(h if isinstance(up, Up) else fast_layout(h))
+            if not isinstance(up, Up):
+                h = fast_layout(h)  # before the norm, whose gradient comes in the order of `up`
+            h = up(F.relu(norm(h), inplace=True))
         return torch.tanh(h).contiguous()
 
     def folded(self) -> "Generator":
