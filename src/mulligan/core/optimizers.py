@@ -6,6 +6,7 @@ torch guards the unwrapped methods from its compiler, and for that loads it: two
 from __future__ import annotations
 
 import inspect
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -114,4 +115,9 @@ class Adam(torch.optim.Adam):
 
 def _as_they_lie(values: list[Tensor]) -> list[Tensor]:
     """Weights in another order as the contiguous tensors that their memory is: torch would copy each in vain."""
-    return [v if v.is_contiguous() else v.permute(sorted(range(v.dim()), key=v.stride, reverse=True)) for v in values]
+    return [v if v.is_contiguous() else v.permute(_slowest_first(v.stride())) for v in values]
+
+
+@lru_cache(maxsize=1024)
+def _slowest_first(strides: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(strides)), key=strides.__getitem__, reverse=True))
