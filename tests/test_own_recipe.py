@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from mulligan import load, verbs
+from mulligan import Sampler, load, verbs
 from mulligan.cli import main
 from mulligan.core.errors import UserError
 from mulligan.core.recipe import REGISTRY
@@ -216,3 +217,20 @@ def test_a_file_may_use_recipes_of_the_house_and_takes_none_away(tmp_path: Path)
     assert find(f"{path}:gan").paper == "me"
     assert find("gan") is house
     assert find("lsgan").paper.startswith("Mao")
+
+
+def test_a_sampler_may_follow_gradients(tmp_path: Path):
+    """Samples that are improved by a gradient on their way, as in latent sampling driven by a discriminator."""
+
+    class Climbing(Sampler):
+        def decode(self, z: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
+            with torch.enable_grad():
+                z = z.detach().requires_grad_()
+                (slope,) = torch.autograd.grad(super().decode(z, y).square().sum(), z)
+            return super().decode(z - 0.1 * slope, y)
+
+    run = verbs.train("dcgan", "digits", out=tmp_path / "run", images=16, batch=8, device="cpu", width=4)
+    plain = run.sample(3)
+    run.sampler.__class__ = Climbing
+    run._folded = (None, [], [], None)
+    assert not torch.equal(run.sample(3), plain)

@@ -17,6 +17,7 @@ from .core.errors import UserError
 from .core.recipe import Plan, Recipe, nest
 from .core.run import Run
 from .media import Images, Points, for_shape
+from .parts.samplers import Sampler
 from .trust import find_trusted
 
 CHUNK = 64  # samples made at a time
@@ -126,12 +127,14 @@ class Experiment(Run):
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Samples (n, *shape) for latents, float32 on the CPU."""
         sampler = self._quick()
-        with torch.inference_mode():  # less bookkeeping than no_grad; joined outside, the result is an ordinary tensor
+        # less bookkeeping for the plain sampler; one of somebody else may follow gradients on its way
+        quiet = torch.inference_mode if getattr(type(sampler), "decode", None) is Sampler.decode else torch.no_grad
+        with quiet():
             parts = [
                 sampler.decode(z[i : i + CHUNK], None if y is None else y[i : i + CHUNK]).float().cpu()
                 for i in range(0, len(z), CHUNK)
             ]
-        return torch.cat(parts)
+        return torch.cat(parts)  # joined outside, the result is an ordinary tensor
 
     def _quick(self) -> Any:
         """The sampler; on a CPU with its norms folded away where G knows how, made anew when weights change."""
