@@ -145,12 +145,7 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), (slope,) = ctx.saved_tensors, slopes
-        return (
-            _Double.apply(slope, weight, None) if ctx.needs_input_grad[0] else None,
-            _of_weight(slope, x, weight, transposed=False) if ctx.needs_input_grad[1] else None,
-            slope.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None,
-        )
+        return _slopes(ctx, slopes[0], _Double, transposed=False)
 
 
 class _Double(torch.autograd.Function):
@@ -163,16 +158,21 @@ class _Double(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), (slope,) = ctx.saved_tensors, slopes
-        return (
-            _Halve.apply(slope, weight, None) if ctx.needs_input_grad[0] else None,
-            _of_weight(slope, x, weight, transposed=True) if ctx.needs_input_grad[1] else None,
-            slope.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None,
-        )
+        return _slopes(ctx, slopes[0], _Halve, transposed=True)
 
 
-def _of_weight(slope: Tensor, x: Tensor, weight: Tensor, *, transposed: bool) -> Tensor:
-    two, one, none = [2, 2], [1, 1], [0, 0]
-    return torch.ops.aten.convolution_backward(
-        slope, x, weight, None, two, one, one, transposed, none, 1, [False, True, False]
-    )[1]
+def _slopes(
+    ctx: Any, slope: Tensor, adjoint: type[torch.autograd.Function], *, transposed: bool
+) -> tuple[Tensor | None, ...]:
+    """Of x by the adjoint, of the weight by the library, of the bias by a sum; each where it is asked for."""
+    x, weight = ctx.saved_tensors
+    two, one, none, asked = [2, 2], [1, 1], [0, 0], ctx.needs_input_grad
+    return (
+        adjoint.apply(slope, weight, None) if asked[0] else None,
+        torch.ops.aten.convolution_backward(
+            slope, x, weight, None, two, one, one, transposed, none, 1, [False, True, False]
+        )[1]
+        if asked[1]
+        else None,
+        slope.sum((0, 2, 3)) if asked[2] else None,
+    )
