@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from mulligan.nets import dcgan
 from mulligan.parts import convolve
+from mulligan.parts.layout import fast_layout
 
 WAYS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "halve": (convolve.halve, lambda x, w, b: F.conv2d(x, w, b, 2, 1)),
@@ -20,6 +21,7 @@ SHAPES = {  # channels of the small and the large side, size of the small side
     "few pixels": (6, 5, (4, 3)),
     "one pixel": (6, 5, (1, 1)),
     "few channels": (6, 3, (5, 6)),
+    "one channel": (6, 1, (5, 6)),
     "neither": (6, 5, (5, 6)),
 }
 
@@ -65,7 +67,8 @@ def test_each_way_is_taken_where_it_is_meant_to(way: str, shape: str, monkeypatc
         apply = function.apply
         monkeypatch.setattr(function, "apply", lambda *a, name=name, apply=apply: (taken.add(name), apply(*a))[1])
     WAYS[way][0](*given(way, shape, True))
-    names = {"few channels": {"halve": "_Halve", "double": "_Double"}, "neither": {}}
+    narrow = {"halve": "_Halve", "double": "_Double"}
+    names = {"few channels": narrow, "one channel": narrow, "neither": {}}
     few = {"halve": "_Patches", "double": "_Overlay"}
     assert taken == {name for name in [names.get(shape, few).get(way)] if name}
 
@@ -94,3 +97,12 @@ def test_dcgan_names_its_weights_as_before():
     G, D = dcgan.Generator(5, (3, 16, 16), width=4), dcgan.Body((3, 16, 16), width=4)
     assert all(isinstance(up, nn.ConvTranspose2d) for up in G.ups)
     assert all(isinstance(down, nn.Conv2d) for down in D.downs)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_in_fast_layout_is_convolved_with_channels_last(channels: int):
+    """With one channel both layouts are the same bytes, and torch would take the slower one and copy."""
+    x = fast_layout(torch.randn(2, channels, 8, 12))
+    weight = torch.randn(5, channels, 4, 4).contiguous(memory_format=torch.channels_last)
+    assert F.conv2d(x, weight, None, 2, 1).is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(fast_layout(x), x.contiguous())

@@ -99,7 +99,7 @@ def test_dcgan_is_the_textbook_network():
     last = nn.Conv2d(16, 1, 4)
     with torch.no_grad():
         first.weight.copy_(G.project.weight.t().reshape(5, 16, 4, 4))
-        last.weight.copy_(D.head.weight.view(1, 16, 4, 4))
+        last.weight.copy_(D.head.weight.view(1, 4, 4, 16).permute(0, 3, 1, 2))
         last.bias.copy_(D.head.bias)
     z = torch.randn(4, 5)
     torch.testing.assert_close(G(z), nn.Sequential(*stack, nn.Tanh())(z[:, :, None, None]))

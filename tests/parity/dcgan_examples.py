@@ -42,7 +42,7 @@ def run(f: Fixture) -> Iterator[Value]:
     g = Port(G, f, "G.", _generator_key, swapped=("main.0.weight",))
     # The example's last convolution has no bias.
     torch.nn.init.zeros_(D.head.bias)
-    d = Port(D, f, "D.", _discriminator_key, absent=("head.bias",))
+    d = Port(D, f, "D.", _discriminator_key, last=("main.11.weight",), absent=("head.bias",))
     z, x = f["in/z"].flatten(1), f["in/x"]
     with torch.no_grad():
         yield "out/G_eval", G.eval()(z)

@@ -13,7 +13,8 @@ class Port:
     """A module filled from the entries state/<prefix>*.
 
     names: official key -> ours. Shapes may differ by a reshape; entries in `swapped` also swap their first axis with
-    the rest, as (in, out, 4, 4) -> (out * 16, in). ours that no official entry fills must be in `absent`.
+    the rest, as (in, out, 4, 4) -> (out * 16, in), and those in `last` put channels last, as (1, C, 4, 4) ->
+    (1, 16 * C). ours that no official entry fills must be in `absent`.
     """
 
     def __init__(
@@ -24,9 +25,11 @@ class Port:
         rename: Callable[[str], str],
         *,
         swapped: tuple[str, ...] = (),
+        last: tuple[str, ...] = (),
         absent: tuple[str, ...] = (),
     ) -> None:
-        self.module, self.fixture, self.prefix, self.swapped = module, fixture, prefix, swapped
+        self.module, self.fixture, self.prefix = module, fixture, prefix
+        self.swapped, self.last = swapped, last
         official = fixture.under(f"state/{prefix}")
         self.names = {key: ours for key in official if (ours := rename(key))}
         state = module.state_dict()
@@ -42,12 +45,16 @@ class Port:
             raise Unusable(f"{where} has shape {tuple(value.shape)}, our network needs {tuple(like.shape)}")
         if key in self.swapped:
             value = value.flatten(1).t()
+        if key in self.last:
+            value = value.permute(0, 2, 3, 1)
         return value.reshape(like.shape)
 
     def _outward(self, key: str, value: Tensor, official: str) -> Tensor:
         if key in self.swapped:
             value = value.t()
         shape = self.fixture.arrays[official].shape
+        if key in self.last:
+            value = value.view(shape[0], *shape[2:], shape[1]).permute(0, 3, 1, 2)
         return value.reshape(shape) if value.numel() == self.fixture[official].numel() else value
 
     def gradients(self, loss: Tensor, name: str) -> Iterator[Value]:

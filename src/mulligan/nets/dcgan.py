@@ -102,8 +102,9 @@ class Generator(nn.Module):
 class Body(nn.Module):
     """Images (N, C, H, W) -> features (N, width), a stride-2 convolution per halving and LeakyReLU(0.2).
 
-    The first layer has no norm. norm "layer" is per sample over (C, H, W), for gradient penalties; "none" leaves
-    samples independent too. UserError for an unknown norm and for sizes that pyramid refuses.
+    The features lie by row, column and channel, as convolutions leave them: no copy. The first layer has no norm. norm
+    "layer" is per sample over (C, H, W), for gradient penalties; "none" leaves samples independent too. UserError for
+    an unknown norm and for sizes that pyramid refuses.
     """
 
     head_std = 0.02
@@ -127,6 +128,4 @@ class Body(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for down, norm in zip(self.downs, self.norms, strict=True):
             x = F.leaky_relu(norm(down(fast_layout(x))), 0.2, inplace=True)
-        if x.requires_grad:
-            x.register_hook(fast_layout)  # from the flat head it comes in another order than x, and walks slowly
-        return x.flatten(1)
+        return x.permute(0, 2, 3, 1).flatten(1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .layout import fast_layout
 from .product import linear
 
 FEW = 16
@@ -166,6 +167,7 @@ def _slopes(
 ) -> tuple[Tensor | None, ...]:
     """Of x by the adjoint, of the weight by the library, of the bias by a sum; each where it is asked for."""
     x, weight = ctx.saved_tensors
+    slope = fast_layout(slope)
     two, one, none, asked = [2, 2], [1, 1], [0, 0], ctx.needs_input_grad
     return (
         adjoint.apply(slope, weight, None) if asked[0] else None,

@@ -13,7 +13,11 @@ def fast_layout(x: Tensor) -> Tensor:
     """x (N, C, H, W) in the layout that convolves fastest at its size and device; its values stay."""
     if x.device.type != "cpu":
         return x
-    return x.contiguous(memory_format=torch.channels_last if x.shape[2] >= SMALLEST else torch.contiguous_format)
+    if x.shape[2] < SMALLEST:
+        return x.contiguous()
+    if x.shape[1] == 1:  # both layouts are one: the strides must tell the convolution which is meant
+        return x.contiguous().squeeze(1).unsqueeze(-1).permute(0, 3, 1, 2)
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def fast_weights(module: nn.Module) -> None:

@@ -69,7 +69,7 @@ def _suits(x: Tensor, weight: Tensor) -> bool:
 
 def _multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Tensor:
     scalars = [LEAK] if then == "leaky_relu" else []
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, scalars, "")
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, then, scalars, "")
 
 
 class _Product(torch.autograd.Function):
@@ -87,11 +87,11 @@ class _Product(torch.autograd.Function):
         (x, weight, y), (slope,) = ctx.saved_tensors, slopes
         match ctx.then:  # all three are told by their result
             case "relu":
-                slope = torch.ops.aten.threshold_backward(slope, y, 0)
+                slope = torch.ops.aten.threshold_backward.default(slope, y, 0)
             case "leaky_relu":
-                slope = torch.ops.aten.leaky_relu_backward(slope, y, LEAK, True)
+                slope = torch.ops.aten.leaky_relu_backward.default(slope, y, LEAK, True)
             case "tanh":
-                slope = torch.ops.aten.tanh_backward(slope, y)
+                slope = torch.ops.aten.tanh_backward.default(slope, y)
         return (
             linear(slope, weight.t()) if ctx.needs_input_grad[0] else None,
             _of_weight(slope, x, weight) if ctx.needs_input_grad[1] else None,
