@@ -68,7 +68,7 @@ def test_each_way_is_taken_where_it_is_meant_to(way: str, shape: str, monkeypatc
         monkeypatch.setattr(function, "apply", lambda *a, name=name, apply=apply: (taken.add(name), apply(*a))[1])
     WAYS[way][0](*given(way, shape, True))
     narrow = {"halve": "_Halve", "double": "_Double"}
-    names = {"few channels": narrow, "one channel": narrow, "neither": {}}
+    names = {"few channels": narrow, "one channel": narrow, "neither": {"halve": "_Halve"}}
     few = {"halve": "_Patches", "double": "_Overlay"}
     assert taken == {name for name in [names.get(shape, few).get(way)] if name}
 

@@ -1,11 +1,16 @@
 """The curves of a run, drawn in a process of their own."""
 
+import itertools
 import sys
 
 import pytest
 from PIL import Image
 
+from mulligan import verbs
+from mulligan.data import open_source
+from mulligan.experiment import Experiment
 from mulligan.media import curves
+from mulligan.zoo import find
 
 ROWS = [{"images": n, "loss_D": 1.0 / (n + 1), "loss_G": 1.0, "D(x)": 0.6, "grad_D": 2.0} for n in range(5)]
 
@@ -39,3 +44,26 @@ def test_training_never_loads_the_plotting_library(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+
+
+def test_drawing_takes_a_hundredth_of_the_time_and_the_end_is_always_drawn(tmp_path, monkeypatch):
+    clock, drawn = [1000.0], []
+
+    def draw(rows, path):
+        drawn.append(clock[0])
+        clock[0] += 2.0  # seconds
+
+    class Time:
+        monotonic = staticmethod(lambda: clock[0])
+
+    source, recipe = open_source("digits"), find("gan")
+    run, plan = Experiment(tmp_path / "run", "cpu"), recipe.plan(source, recipe.arguments({}))
+    monkeypatch.setattr(verbs, "time", Time)
+    monkeypatch.setattr(curves, "draw_apart", draw)
+    preview = verbs.previewer(run, plan, source)
+    for _ in range(25):
+        preview(plan.game.sampler, 100)
+        clock[0] += 20.0
+    assert [b - a for a, b in itertools.pairwise(drawn)] == [222.0, 222.0]
+    preview(plan.game.sampler, plan.images)
+    assert drawn[-1] == clock[0] - 2.0

@@ -27,7 +27,7 @@ from .trust import trust
 from .zoo import find, shelf
 
 SHEET = 64  # samples on a sheet
-CURVES_EVERY = 30.0  # seconds between drawings of the curves while training
+CURVES_SHARE = 0.01  # of the time may go to drawing the curves while training
 
 
 def recipes() -> list[Recipe]:
@@ -223,11 +223,11 @@ def previewer(run: Experiment, plan: Plan, source: Any) -> Callable[[nn.Module, 
     reference = source.gather(torch.arange(min(len(source), 2000)))["x"] if len(source.shape) == 1 else None
     media = for_shape(source.shape, reference)
     classes = int(getattr(plan.game.sampler, "classes", 0))
-    drawn = 0.0
+    due = 0.0
     count = 2000 if reference is not None else classes**2 if 4 <= classes <= 12 else SHEET
 
     def preview(sampler: Any, images: int) -> None:
-        nonlocal drawn
+        nonlocal due
         z = sampler.latents(count, torch.Generator().manual_seed(0))
         y = torch.arange(count, device=z.device) % classes if classes else None
         with torch.no_grad():
@@ -239,9 +239,10 @@ def previewer(run: Experiment, plan: Plan, source: Any) -> Callable[[nn.Module, 
             )
         run.samples.mkdir(parents=True, exist_ok=True)
         media.sheet(x.float().cpu(), run.samples / f"{images:010d}.png")
-        if images and (images >= plan.images or time.monotonic() - drawn > CURVES_EVERY):
+        begun = time.monotonic()
+        if images and (images >= plan.images or begun > due):
             curves.draw_apart(run.rows(), run.curves)
-            drawn = time.monotonic()
+            due = time.monotonic() + (time.monotonic() - begun) / CURVES_SHARE
 
     return preview
 

@@ -72,8 +72,7 @@ class Adam(torch.optim.Adam):
             grads.append(g if g.stride() == p.stride() else torch.empty_like(p).copy_(g))
         lists.tally.add_(1)
         torch._fused_adam_(
-            _as_they_lie(moved), _as_they_lie(grads), _as_they_lie(lists.means), _as_they_lie(lists.squares), [],
-            lists.steps,
+            _as_they_lie(moved), _as_they_lie(grads), lists.means, lists.squares, [], lists.steps,
             lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=0.0, eps=group["eps"],
             amsgrad=False, maximize=False,
         )  # fmt: skip
@@ -92,8 +91,8 @@ class Adam(torch.optim.Adam):
             for state, step in zip(states, tally.unbind(), strict=True):
                 state["step"] = step
             self._lists = _Lists(
-                ids, moved[0].dtype, [s["exp_avg"] for s in states], [s["exp_avg_sq"] for s in states],
-                [s["step"] for s in states], tally,
+                ids, moved[0].dtype, _as_they_lie([s["exp_avg"] for s in states]),
+                _as_they_lie([s["exp_avg_sq"] for s in states]), [s["step"] for s in states], tally,
             )  # fmt: skip
         return self._lists
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .asked import asked
 from .layout import fast_layout
 from .product import linear
 
@@ -63,7 +64,7 @@ def halve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if height * width <= 4 * FEW and weight.numel() >= LARGE:
         y = linear(_Patches.apply(x), _matrix(weight), bias)
         return y.view(n, height // 2, width // 2, -1).permute(0, 3, 1, 2)
-    if weight.shape[1] <= NARROW and torch.is_grad_enabled():
+    if torch.is_grad_enabled():
         return _Halve.apply(x, weight, bias)
     return F.conv2d(x, weight, bias, 2, 1)
 
@@ -137,7 +138,7 @@ class _Overlay(torch.autograd.Function):
 
 
 class _Halve(torch.autograd.Function):
-    """From few channels: the library's convolution, but the slope of x by overlay."""
+    """The library's convolution; its slopes by the ways of a transposed one, which it works out sooner."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -146,7 +147,13 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        return _slopes(ctx, slopes[0], _Double, transposed=False)
+        (x, weight), slope = ctx.saved_tensors, fast_layout(slopes[0])
+        of_x, of_weight, of_bias = asked(ctx)
+        return (
+            double(slope, weight) if of_x else None,
+            _of_weight(slope, x, weight) if of_weight else None,
+            slope.sum((0, 2, 3)) if of_bias else None,
+        )
 
 
 class _Double(torch.autograd.Function):
@@ -159,22 +166,21 @@ class _Double(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        return _slopes(ctx, slopes[0], _Halve, transposed=True)
+        (x, weight), slope = ctx.saved_tensors, fast_layout(slopes[0])
+        of_x, of_weight, of_bias = asked(ctx)
+        return (
+            halve(slope, weight) if of_x else None,
+            _of_weight(x, slope, weight) if of_weight else None,
+            slope.sum((0, 2, 3)) if of_bias else None,
+        )
 
 
-def _slopes(
-    ctx: Any, slope: Tensor, adjoint: type[torch.autograd.Function], *, transposed: bool
-) -> tuple[Tensor | None, ...]:
-    """Of x by the adjoint, of the weight by the library, of the bias by a sum; each where it is asked for."""
-    x, weight = ctx.saved_tensors
-    slope = fast_layout(slope)
-    two, one, none, asked = [2, 2], [1, 1], [0, 0], ctx.needs_input_grad
-    return (
-        adjoint.apply(slope, weight, None) if asked[0] else None,
-        torch.ops.aten.convolution_backward(
-            slope, x, weight, None, two, one, one, transposed, none, 1, [False, True, False]
-        )[1]
-        if asked[1]
-        else None,
-        slope.sum((0, 2, 3)) if asked[2] else None,
-    )
+def _of_weight(small: Tensor, large: Tensor, weight: Tensor) -> Tensor:
+    """The slope of the weight in either direction, from the pictures of (N, outputs, h, w) and (N, C, 2h, 2w).
+
+    As that of a transposed convolution: the other formula ends in two copies of it to another layout.
+    """
+    two, one, none = [2, 2], [1, 1], [0, 0]
+    return torch.ops.aten.convolution_backward.default(
+        large, small, weight, None, two, one, one, True, none, 1, [False, True, False]
+    )[1]

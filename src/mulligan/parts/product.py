@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .asked import asked
+
 WORTH = 4_000_000
 """Multiplications from which a product repays the fifteen microseconds of its way through Python."""
 
@@ -85,6 +87,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
         (x, weight, y), (slope,) = ctx.saved_tensors, slopes
+        of_x, of_weight, of_bias = asked(ctx)
         match ctx.then:  # all three are told by their result
             case "relu":
                 slope = torch.ops.aten.threshold_backward.default(slope, y, 0)
@@ -93,9 +96,9 @@ class _Product(torch.autograd.Function):
             case "tanh":
                 slope = torch.ops.aten.tanh_backward.default(slope, y)
         return (
-            linear(slope, weight.t()) if ctx.needs_input_grad[0] else None,
-            _of_weight(slope, x, weight) if ctx.needs_input_grad[1] else None,
-            slope.sum(0) if ctx.needs_input_grad[2] else None,
+            linear(slope, weight.t()) if of_x else None,
+            _of_weight(slope, x, weight) if of_weight else None,
+            slope.sum(0) if of_bias else None,
             None,
         )
 
