@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mulligan.core import engine
 from mulligan.core.engine import Engine
 from mulligan.core.optimizers import SGD, Adam, RMSprop
 from mulligan.experiment import Experiment
@@ -229,3 +230,14 @@ def test_losses_from_logits_are_the_textbook_ones():
     for target in (0.0, 0.9, 1.0):
         plain = F.binary_cross_entropy(logits.sigmoid(), torch.full_like(logits, target))
         torch.testing.assert_close(bce(logits, target), plain)
+
+
+def test_freed_memory_is_kept_from_the_first_round_on(monkeypatch):
+    asked: list[str] = []
+    monkeypatch.setattr(engine, "map_large", lambda: asked.append("map"))
+    monkeypatch.setattr(engine, "keep_freed", lambda: asked.append("keep"))
+    ours = Engine("cpu")
+    assert asked == ["map"]
+    ours.settle()
+    ours.settle()
+    assert asked == ["map", "keep"]

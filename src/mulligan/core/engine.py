@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .errors import NonFinite, UserError
 from .game import Game, Turn
-from .memory import keep_freed
+from .memory import keep_freed, map_large
 from .optimizers import SGD, Adam, RMSprop
 
 Schedule = Literal["constant", "linear", "cosine", "step"]
@@ -71,8 +71,9 @@ class Engine:
         self.world, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         self.device = pick_device(device, int(os.environ.get("LOCAL_RANK", "0")))
         self.seed, self.precision = seed, precision
-        if self.device.type == "cpu":
-            keep_freed()
+        self._settled = self.device.type != "cpu"
+        if not self._settled:
+            map_large()
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
@@ -178,6 +179,12 @@ class Engine:
             for module in modules:
                 for buffer in module.buffers():
                     dist.broadcast(buffer, 0)
+
+    def settle(self) -> None:
+        """Called after each round: from the first one on, freed memory stays with the process."""
+        if not self._settled:
+            keep_freed()
+            self._settled = True
 
     def state(self) -> dict[str, Any]:
         return {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()}

@@ -131,6 +131,7 @@ class Trainer:
         if engine.world > 1:
             engine.equalize([self.game])
         self.average.update(clock.images - before, clock.images)
+        engine.settle()
 
     def _turns(self) -> Iterator[tuple[Turn, bool]]:
         """The turns of one round. Each micro-batch of each rank has its own random stream and share of the data."""
