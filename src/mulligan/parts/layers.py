@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from typing import cast
 
 import torch
@@ -26,16 +27,26 @@ class Linear(nn.Linear):
 class Chain(nn.Sequential):
     """nn.Sequential that hands each Linear the activation behind it, so that both are one call; same state_dict."""
 
+    _layers: tuple[nn.Module, ...] = ()
+    _calls: tuple[tuple[nn.Module, tuple[Then, ...]], ...] = ()
+
     def forward(self, input: Tensor) -> Tensor:
-        layers = list(self)
-        while layers:
-            layer = layers.pop(0)
-            if isinstance(layer, Linear) and layers and (then := _activation(layers[0])):
-                input = layer(input, then)
-                layers.pop(0)
-            else:
-                input = layer(input)
+        layers = tuple(self._modules.values())
+        if layers != self._layers:
+            self._layers, self._calls = layers, tuple(_paired(layers))
+        for layer, then in self._calls:
+            input = layer(input, *then)
         return input
+
+
+def _paired(layers: tuple[nn.Module, ...]) -> Iterator[tuple[nn.Module, tuple[Then, ...]]]:
+    """Each layer with what is handed to it; activations that were handed on are left out."""
+    handed = False
+    for layer, behind in zip_longest(layers, layers[1:], fillvalue=nn.Identity()):
+        then = _activation(behind) if isinstance(layer, Linear) else None
+        if not handed:
+            yield layer, (then,) if then else ()
+        handed = then is not None
 
 
 def _activation(layer: nn.Module) -> Then | None:
