@@ -173,3 +173,14 @@ def test_a_resumed_run_needs_no_state_of_the_random_streams(tmp_path: Path, pict
 
 def _quick() -> dict[str, Any]:
     return MLP | {"stabilize": {}, "images": 40, "sample_every": 10**9}
+
+
+def test_a_state_whose_weights_meant_something_else_is_refused(tmp_path: Path, pictures: Path, monkeypatch, capsys):
+    state = Trainer.state
+    monkeypatch.setattr(Trainer, "state", lambda self: state(self) | {"format": 1})
+    helpers.train("gan", pictures, tmp_path / "run", **_quick())
+    before = helpers.newest(tmp_path / "run")
+    with pytest.raises(SystemExit, match="2"):
+        helpers.train("gan", pictures, tmp_path / "run", **(_quick() | {"images": 80}))
+    assert "format 1, this version reads 2" in capsys.readouterr().err
+    assert helpers.differences(before, helpers.newest(tmp_path / "run")) == []

@@ -22,7 +22,9 @@ from .run import Run
 from .signals import StopRequest
 from .stream import Rows, Stream
 
-STATE = 1
+STATE = (
+    2  # counted up where a network's weights change their meaning: 2, D's head reads features by row, column, channel
+)
 
 
 @dataclass
@@ -224,7 +226,9 @@ class Trainer:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state of the same plan."""
+        """Go on from a state of the same plan. Raises ValueError for one whose weights meant something else."""
+        if state["format"] != STATE:
+            raise ValueError(f"its state has format {state['format']}, this version reads {STATE}")
         self.game.load_state_dict(state["game"])
         self.average.module.load_state_dict(state["average"])
         self.engine.load(state["optimizers"])
