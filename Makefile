@@ -1,14 +1,15 @@
 # make demo: from a fresh clone to a sheet of handwritten digits.   make test: the same set-up, then the tests.
 PYTHON ?= python3
 TORCH  ?= torch
-IMAGES ?= 120000
+IMAGES ?= 400000
 OUT    ?= runs/demo
 BIN    := .venv/bin
 
 .PHONY: demo test check clean
 
 demo: .venv/ready
-	$(BIN)/mulligan train dcgan --data digits --size 16 --width 32 --batch 32 --lr 5e-4 --images $(IMAGES) --out $(OUT)
+	$(BIN)/mulligan train dcgan --data digits --size 16 --width 32 --batch 64 --lr 1e-3 \
+		--stabilize.r1 1 --stabilize.lazy 4 --images $(IMAGES) --out $(OUT)
 
 # one thread per process: the tests run side by side
 test: .venv/ready
