@@ -24,6 +24,9 @@ FIXTURES = (
     "mimicry_sngan32",
     "mimicry_cgan_pd32",
     "mimicry_wgan_gp32",
+    "metrics_features",
+    "metrics_inception_score",
+    "metrics_ppl",
 )
 
 

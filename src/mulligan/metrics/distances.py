@@ -2,24 +2,114 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from .gaussian import Gaussian, frechet_of
+
+
+class Spread(NamedTuple):
+    """Mean and population standard deviation over subsets or splits."""
+
+    mean: float
+    std: float
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """Fréchet distance between Gaussians fitted to features a (N, F) and b (M, F), computed in float64.
+    """Fréchet distance between Gaussians fitted to features a (N, F) and b (M, F) (Heusel et al. 2017).
 
-    ‖μ₁ − μ₂‖² + tr(C₁ + C₂ − 2 (C₁C₂)^½) (Dowson & Landau 1982; Heusel et al. 2017). The root by two symmetric
-    eigenvalue problems: tr (C₁C₂)^½ = tr (C₁^½ C₂ C₁^½)^½. Raises ValueError for fewer than two rows.
+    Raises ValueError for fewer than two rows.
     """
-    if len(a) < 2 or len(b) < 2:
-        raise ValueError(f"a covariance needs at least 2 rows, not {len(a)} and {len(b)}")
-    a, b = a.double(), b.double()
-    first, second = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)
-    values, vectors = torch.linalg.eigh(first)
-    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
-    overlap = torch.linalg.eigvalsh(root @ second @ root).clamp(min=0).sqrt().sum()
-    return float((a.mean(0) - b.mean(0)).square().sum() + first.trace() + second.trace() - 2 * overlap)
+    return frechet_of(Gaussian.of(a), Gaussian.of(b))
+
+
+def mmd(
+    x: Tensor,
+    y: Tensor,
+    *,
+    kernel: Literal["polynomial", "rbf"] = "polynomial",
+    degree: int = 3,
+    sigma: float = 10.0,
+) -> float:
+    """Unbiased squared maximum mean discrepancy between features x (N, F) and y (M, F), float64.
+
+    polynomial: (xᵀy / F + 1)^degree (Bińkowski et al. 2018, eq. 4); rbf: exp(−‖x − y‖² / 2σ²). May be negative.
+    """
+    if min(len(x), len(y)) < 2:
+        raise ValueError(f"a kernel distance needs at least 2 rows on each side, not {len(x)} and {len(y)}")
+    x, y = x.double(), y.double()
+
+    def between(a: Tensor, b: Tensor) -> Tensor:
+        if kernel == "polynomial":
+            return (a @ b.T / a.shape[1] + 1) ** degree
+        return (_squared(a, b) / (-2 * sigma**2)).exp()
+
+    def within(a: Tensor) -> Tensor:
+        k = between(a, a)
+        return (k.sum() - k.trace()) / (len(a) * (len(a) - 1))
+
+    return float(within(x) + within(y) - 2 * between(x, y).mean())
+
+
+def kernel_distance(
+    fake: Tensor,
+    real: Tensor,
+    *,
+    subsets: int = 100,
+    size: int = 1000,
+    seed: int = 2020,
+    kernel: Literal["polynomial", "rbf"] = "polynomial",
+    degree: int = 3,
+    sigma: float = 10.0,
+) -> Spread:
+    """KID of features fake (N, F) and real (M, F): the mean of `mmd` over random subsets, and how it spreads.
+
+    Subsets as torch-fidelity draws them: from RandomState(seed), generated first, without replacement; a size above
+    N or M becomes the smaller of both (Bińkowski et al. 2018).
+    """
+    size = min(size, len(fake), len(real))
+    draw = np.random.RandomState(seed)
+    values = []
+    for _ in range(subsets):
+        x, y = (torch.from_numpy(draw.choice(len(v), size, replace=False)) for v in (fake, real))
+        values.append(mmd(fake[x], real[y], kernel=kernel, degree=degree, sigma=sigma))
+    return Spread(float(np.mean(values)), float(np.std(values)))
+
+
+def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -> Spread:
+    """exp of the mean KL(p(y|x) ‖ p(y)) over splits of the rows of logits (N, K) (Salimans et al. 2016).
+
+    A seed shuffles the rows first, as torch-fidelity does; None leaves their order. Raises ValueError for fewer rows
+    than splits.
+    """
+    if len(logits) < splits:
+        raise ValueError(f"{splits} splits need at least as many samples, not {len(logits)}")
+    logits = logits.double()
+    if seed is not None:
+        logits = logits[torch.from_numpy(np.random.RandomState(seed).permutation(len(logits)))]
+    scores = []
+    for i in range(splits):
+        log_p = F.log_softmax(logits[i * len(logits) // splits : (i + 1) * len(logits) // splits], 1)
+        p = log_p.exp()
+        scores.append(float((p * (log_p - p.mean(0).log())).nan_to_num(0.0).sum(1).mean().exp()))
+    return Spread(float(np.mean(scores)), float(np.std(scores)))
+
+
+def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 1000, seed: int = 2020) -> float:
+    """3 F × the mean squared Wasserstein-2 distance over random projections of features a (N, F) and b (M, F).
+
+    Reported as MIND by torch-fidelity; directions are drawn on the CPU, the larger set is thinned first.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    n = min(len(a), len(b))
+    a, b = (v if len(v) == n else v[torch.randperm(len(v), generator=draw)[:n]] for v in (a, b))
+    direction = F.normalize(torch.randn(projections, a.shape[1], generator=draw), dim=1).double()
+    along_a, along_b = ((v.double() @ direction.T).sort(0).values for v in (a, b))
+    return float(3 * a.shape[1] * (along_a - along_b).square().mean())
 
 
 def kl_to_uniform(labels: Tensor, classes: int) -> float:
@@ -28,3 +118,8 @@ def kl_to_uniform(labels: Tensor, classes: int) -> float:
     share = share / share.sum()
     present = share > 0
     return float((share[present] * (share[present] * classes).log()).sum())
+
+
+def _squared(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distances (N, M)."""
+    return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp(min=0)
