@@ -69,6 +69,12 @@ def radii(x: Tensor, k: int, half: bool = False) -> Tensor:
     return torch.cat([distance.kthvalue(k + 1, 1).values for _, distance in blocks(x, x, half)])
 
 
+def nearest(x: Tensor, to: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance (N,) of each row of x (N, F) to its nearest row of `to` (M, F), and the number (N,) of that row."""
+    found = [distance.min(1) for _, distance in blocks(x.flatten(1), to.flatten(1))]
+    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+
+
 def blocks(a: Tensor, b: Tensor, half: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
     """Row numbers of a block of a (N, F), and their distances to all of b (M, F)."""
     a, b = (v.half() if half else v.double() for v in (a, b))
