@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from mulligan.metrics import neighbours
-from mulligan.metrics.distances import frechet, inception_score, kernel_distance, mmd, sliced_wasserstein
+from mulligan.metrics.distances import (
+    frechet,
+    frechet_by_class,
+    frechet_infinite,
+    inception_score,
+    kernel_distance,
+    mmd,
+    sliced_wasserstein,
+)
 from mulligan.metrics.gaussian import Gaussian, frechet_given, frechet_of
 from mulligan.metrics.path import path_length, path_lengths, sphere
 
@@ -87,6 +95,32 @@ def test_features_that_no_distance_can_use_are_refused():
         neighbours.prdc(cloud(5), cloud(9))
     with pytest.raises(ValueError, match="10 splits"):
         inception_score(cloud(9))
+
+
+def test_extrapolation_takes_away_what_few_samples_add():
+    """Two Gaussians of one covariance: the truth is the square of their step, the rest is bias."""
+    truth, dims = 0.16, 40
+    real = Gaussian.of(cloud(200_000, dims, 9))
+    step = torch.full((dims,), (truth / dims) ** 0.5)
+    found = [frechet_infinite(cloud(1000, dims, seed) + step, real) for seed in range(5)]
+    assert min(f.plain for f in found) > 2 * truth, "a thousand samples of forty dimensions overstate it"
+    mean = sum(f.value for f in found) / 5
+    assert mean == pytest.approx(truth, abs=0.08)
+    assert all(abs(f.value - truth) < abs(f.plain - truth) for f in found)
+    with pytest.raises(ValueError, match="at least 20 samples, not 19"):
+        frechet_infinite(cloud(19), real)
+
+
+def test_distances_inside_classes_see_what_the_whole_hides():
+    """Labels exchanged: the pictures are the same, and each class is the other one."""
+    real, labels = torch.cat([cloud(200), cloud(200, seed=1) + 3]), torch.arange(400) // 200
+    whole, right = frechet(real, real), frechet_by_class(real, labels, real, labels)
+    wrong = frechet_by_class(real, 1 - labels, real, labels)
+    assert whole == pytest.approx(0, abs=1e-6)
+    assert right == pytest.approx({0: 0, 1: 0}, abs=1e-6)
+    assert min(wrong.values()) > 50
+    with pytest.raises(ValueError, match="class 1 has 0 generated and 200 real"):
+        frechet_by_class(real, labels * 0, real, labels)
 
 
 def test_kernel_distance_of_one_law_is_zero_within_its_error_and_rises_with_the_shift():
