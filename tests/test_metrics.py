@@ -19,6 +19,7 @@ from mulligan.metrics.distances import (
     sliced_wasserstein,
 )
 from mulligan.metrics.gaussian import Gaussian, frechet_given, frechet_of
+from mulligan.metrics.memorisation import memorisation
 from mulligan.metrics.path import path_length, path_lengths, sphere
 
 
@@ -95,6 +96,24 @@ def test_features_that_no_distance_can_use_are_refused():
         neighbours.prdc(cloud(5), cloud(9))
     with pytest.raises(ValueError, match="10 splits"):
         inception_score(cloud(9))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_no_metric_passes_over_what_is_not_finite(value: float):
+    """Comparisons with NaN are false, and would make a precision of it."""
+    good, bad = cloud(40), cloud(40, seed=1)
+    bad[3, 2] = value
+    for metric in (
+        frechet, mmd, neighbours.prdc, neighbours.precision_recall, neighbours.nearest, sliced_wasserstein,
+        lambda a, b: inception_score(b), lambda a, b: memorisation(b, a, a),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="aren't finite"):
+            metric(good, bad)
+
+
+def test_classes_that_never_occur_add_nothing_to_the_inception_score():
+    logits = torch.tensor([[0.0, -2000.0], [0.0, -2000.0]])
+    assert inception_score(logits, 1).mean == 1
 
 
 def test_extrapolation_takes_away_what_few_samples_add():

@@ -22,9 +22,8 @@ from .run import Run
 from .signals import StopRequest
 from .stream import Rows, Stream
 
-STATE = (
-    2  # counted up where a network's weights change their meaning: 2, D's head reads features by row, column, channel
-)
+STATE = 2
+"""Counted up where weights change their meaning. 2: D's head reads features by row, column and channel."""
 
 
 @dataclass

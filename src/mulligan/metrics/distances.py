@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .gaussian import Gaussian, frechet_of
+from .gaussian import Gaussian, finite, frechet_of
 
 
 class Spread(NamedTuple):
@@ -86,12 +86,12 @@ def mmd(
     """
     if min(len(x), len(y)) < 2:
         raise ValueError(f"a kernel distance needs at least 2 rows on each side, not {len(x)} and {len(y)}")
-    x, y = x.double(), y.double()
+    x, y = finite(x).double(), finite(y).double()
 
     def between(a: Tensor, b: Tensor) -> Tensor:
         if kernel == "polynomial":
             return (a @ b.T / a.shape[1] + 1) ** degree
-        return (_squared(a, b) / (-2 * sigma**2)).exp()
+        return (torch.cdist(a, b).square() / (-2 * sigma**2)).exp()
 
     def within(a: Tensor) -> Tensor:
         k = between(a, a)
@@ -133,25 +133,26 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -
     """
     if len(logits) < splits:
         raise ValueError(f"{splits} splits need at least as many samples, not {len(logits)}")
-    logits = logits.double()
+    logits = finite(logits).double()
     if seed is not None:
         logits = logits[torch.from_numpy(np.random.RandomState(seed).permutation(len(logits)))]
     scores = []
     for i in range(splits):
         log_p = F.log_softmax(logits[i * len(logits) // splits : (i + 1) * len(logits) // splits], 1)
         p = log_p.exp()
-        scores.append(float((p * (log_p - p.mean(0).log())).nan_to_num(0.0).sum(1).mean().exp()))
+        terms = torch.where(p > 0, p * (log_p - p.mean(0).log()), 0.0)  # the limit, where 0 · ∞ would be NaN
+        scores.append(float(terms.sum(1).mean().exp()))
     return Spread(float(np.mean(scores)), float(np.std(scores)))
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 1000, seed: int = 2020) -> float:
     """3 F × the mean squared Wasserstein-2 distance over random projections of features a (N, F) and b (M, F).
 
-    Reported as MIND by torch-fidelity; directions are drawn on the CPU, the larger set is thinned first.
+    Known as MIND; directions are drawn on the CPU, the larger set is thinned first.
     """
     draw = torch.Generator().manual_seed(seed)
     n = min(len(a), len(b))
-    a, b = (v if len(v) == n else v[torch.randperm(len(v), generator=draw)[:n]] for v in (a, b))
+    a, b = (finite(v) if len(v) == n else finite(v)[torch.randperm(len(v), generator=draw)[:n]] for v in (a, b))
     direction = F.normalize(torch.randn(projections, a.shape[1], generator=draw), dim=1).double()
     along_a, along_b = ((v.double() @ direction.T).sort(0).values for v in (a, b))
     return float(3 * a.shape[1] * (along_a - along_b).square().mean())
@@ -163,8 +164,3 @@ def kl_to_uniform(labels: Tensor, classes: int) -> float:
     share = share / share.sum()
     present = share > 0
     return float((share[present] * (share[present] * classes).log()).sum())
-
-
-def _squared(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distances (N, M)."""
-    return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp(min=0)

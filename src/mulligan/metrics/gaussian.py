@@ -34,11 +34,7 @@ class Gaussian:
         if self.count and features.shape[1] != len(self.mean):
             raise ValueError(f"features have {features.shape[1]} dimensions, but {len(self.mean)} before")
         if len(features):
-            mean = features.mean(0)
-            if not bool(mean.isfinite().all()):
-                raise ValueError(
-                    "features aren't finite: a picture with NaN or infinity, or an extractor that overflows"
-                )
+            mean = finite(features.mean(0))  # one value that isn't finite spoils its column
             self._join(len(features), mean.cpu(), _scatter(features - mean))
         return self
 
@@ -94,6 +90,13 @@ def frechet_given(
     product = torch.linalg.eigvalsh(root.T @ second @ root)
     overlap = product[max(rank_a - rank_b, 0) :].clamp(min=0).sqrt().sum()
     return float((mean_a - mean_b).square().sum() + first.trace() + second.trace() - 2 * overlap)
+
+
+def finite(features: Tensor) -> Tensor:
+    """The features; ValueError where a value isn't finite, which comparisons would pass over in silence."""
+    if not bool(features.isfinite().all()):
+        raise ValueError("features aren't finite: a picture with NaN or infinity, or an extractor that overflows")
+    return features
 
 
 def _scatter(x: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .gaussian import finite
+
 BLOCK = 1024
 """Rows of distances at a time: against 10,000 samples in float64, 80 MB."""
 
@@ -71,7 +73,7 @@ def radii(x: Tensor, k: int, half: bool = False) -> Tensor:
 
 def nearest(x: Tensor, to: Tensor) -> tuple[Tensor, Tensor]:
     """Distance (N,) of each row of x (N, F) to its nearest row of `to` (M, F), and the number (N,) of that row."""
-    found = [distance.min(1) for _, distance in blocks(x.flatten(1), to.flatten(1))]
+    found = [distance.min(1) for _, distance in blocks(finite(x.flatten(1)), finite(to.flatten(1)))]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
 
 
@@ -92,4 +94,4 @@ def blocks(a: Tensor, b: Tensor, half: bool = False) -> Iterator[tuple[Tensor, T
 def _checked(x: Tensor, k: int) -> Tensor:
     if len(x) <= k:
         raise ValueError(f"the {k}-th neighbour needs more than {k} samples on each side, not {len(x)}")
-    return x.detach().flatten(1)
+    return finite(x.detach().flatten(1))

@@ -11,7 +11,7 @@ def asked(ctx: Any) -> tuple[bool, bool, bool]:
     """Whether the slope of x, of the weight and of the bias (the first three inputs) is wanted now.
 
     `ctx.needs_input_grad` tells only which could be: in G's turn D's weights could, and working them out in vain costs
-    a tenth of a small step. torch's own layers ask the engine, and so does this.
+    a twentieth of a small step. torch's own layers ask the engine, and so does this.
     """
     wanted = [could and _runs(node) for could, (node, _) in zip(ctx.needs_input_grad, ctx.next_functions)]
     x, weight, bias = [*wanted, False, False][:3]  # a bias of None has no node
