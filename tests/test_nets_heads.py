@@ -8,7 +8,7 @@ import torch
 from mulligan.core.errors import UserError
 from mulligan.nets import dcgan, mlp, resnet
 from mulligan.nets.heads import Discriminator, concat_shape
-from mulligan.parts.layers import side_by_side, spectral_norm
+from mulligan.parts.layers import batch_norms, side_by_side, spectral_norm
 
 Y = torch.tensor([0, 2, 1, 2])
 
@@ -90,7 +90,7 @@ def test_separable_tells_the_truth(make, separable):
     assert D.separable is separable
     shape = D.body.shape
     a, b = torch.randn(4, *shape), torch.randn(4, *shape) * 3 + 1
-    with side_by_side(D, 2):
+    with side_by_side(batch_norms(D), 2):
         together = D(torch.cat([a, b]))[:4]
     assert torch.allclose(together, D(a), atol=1e-5) is separable
 
@@ -101,7 +101,7 @@ def test_batches_side_by_side_are_batches_in_turn():
     D = Discriminator(dcgan.Body((3, 16, 16), width=4)).double()
     twin = deepcopy(D)
     a, b = torch.randn(4, 3, 16, 16).double(), torch.randn(4, 3, 16, 16).double() * 3 + 1
-    with side_by_side(D, 2):
+    with side_by_side(batch_norms(D), 2):
         together = D(torch.cat([a, b]))
     in_turn = torch.cat([twin(a), twin(b)])
     torch.testing.assert_close(together, in_turn)

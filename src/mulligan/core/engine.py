@@ -136,7 +136,7 @@ class Engine:
             (loss,), (torch.ones_like(loss),), False, False, self.owned[turn.player],
             allow_unreachable=True, accumulate_grad=True,
         )  # fmt: skip
-        return float(loss.detach())
+        return loss.item()
 
     def step(self, player: str, loss: float) -> tuple[float, float]:
         """Average over ranks, check, clip and step. Gives the loss (mean over ranks) and the gradient's norm.

@@ -6,7 +6,7 @@ import ctypes
 import sys
 from typing import Any
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3  # malloc.h of glibc
 LARGE = 1 << 20
 LARGEST = 32 << 20
 KEPT = 256 << 20
@@ -32,6 +32,7 @@ def keep_freed() -> None:
         glibc.malloc_trim(0)
         glibc.mallopt(M_MMAP_THRESHOLD, LARGEST)
         glibc.mallopt(M_TRIM_THRESHOLD, KEPT)
+        glibc.mallopt(M_MXFAST, 0)  # small freed blocks join their neighbours at once, not all at each large one
 
 
 def _glibc() -> Any:

@@ -110,5 +110,6 @@ class Stream:
 
 def prepare(values: Tensor, device: torch.device) -> Tensor:
     """On the device; uint8 0…255 as float32 -1…1."""
-    values = values.to(device, non_blocking=True)
+    if device.type != "cpu":
+        values = values.to(device, non_blocking=True)
     return values.to(torch.float32).mul_(1 / 127.5).sub_(1) if values.dtype == torch.uint8 else values

@@ -59,19 +59,12 @@ class Discriminator(nn.Module):
         if self.embedding is not None:
             nn.init.xavier_uniform_(self.embedding.weight)
         self.classifier = nn.Linear(width, classes * packing) if conditioning == "auxiliary" else None
+        self._coupling = [layer for layer in self.modules() if _couples(layer)]  # each turn asks for these
 
     @property
     def separable(self) -> bool:
         """Whether real and fake may share one pass `side_by_side`: now no logit depends on the other batch then."""
-        return not any(
-            isinstance(m, MinibatchDiscrimination | MinibatchStdDev)
-            or (
-                isinstance(m, nn.modules.batchnorm._BatchNorm)
-                and not isinstance(m, BatchNorm2d)
-                and (m.training or not m.track_running_stats)
-            )
-            for m in self.modules()
-        )
+        return not any(layer.training or not getattr(layer, "track_running_stats", False) for layer in self._coupling)
 
     def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """The body's features (N, width), before any minibatch layer; labels are needed with "concat" only."""
@@ -101,6 +94,13 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.logits_and_features(x, y)[0]
+
+
+def _couples(layer: nn.Module) -> bool:
+    """Whether it lets samples of a batch see each other; a batch norm with running statistics only while training."""
+    if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+        return not isinstance(layer, BatchNorm2d)
+    return isinstance(layer, MinibatchDiscrimination | MinibatchStdDev)
 
 
 def _minibatch(name: str | None, width: int) -> tuple[nn.Module | None, int]:

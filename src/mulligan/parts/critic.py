@@ -13,7 +13,7 @@ from mulligan.core.errors import UserError
 from .augment import diffaugment
 from .auxiliary import feature_matching
 from .history import HistoricalAverage
-from .layers import side_by_side
+from .layers import batch_norms, side_by_side
 from .penalties import LeCam, dragan, gradient_penalty, slope
 from .stabilize import Stabilize
 
@@ -27,7 +27,7 @@ class Critic(nn.Module):
 
     def __init__(self, D: nn.Module, stabilize: Stabilize) -> None:
         super().__init__()
-        self.D, self.stabilize = D, stabilize
+        self.D, self.stabilize, self.norms = D, stabilize, batch_norms(D)
         self.noise, self.due = 0.0, True
         self.lecam = LeCam() if stabilize.lecam else None
         self.history = HistoricalAverage(D) if stabilize.historical_averaging else None
@@ -54,18 +54,18 @@ class Critic(nn.Module):
 
     def judge(
         self, real: Tensor, fake: Tensor, y: Tensor | None = None, y_fake: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of both batches and the charge for D's turn: penalties and historical averaging, a scalar.
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Logits of both batches and the charge for D's turn: penalties and historical averaging, a scalar or 0.0.
 
         Where r1 or r2 is due, the pass that gives the slope gives the logits too.
         """
         s, labels = self.stabilize, (y,) if y is not None else ()
         fake_labels = (y_fake,) if y_fake is not None else ()
-        charge = real.new_zeros(())
+        charge: Tensor | float = 0.0
         r1, r2 = (s.lazy * s.r1, s.lazy * s.r2) if self.due else (0.0, 0.0)
         if self.one_pass and bool(r1) == bool(r2):
             x, both = torch.cat([real, fake]), (torch.cat([y, y_fake]),) if y is not None and y_fake is not None else ()
-            with side_by_side(self.D, 2):
+            with side_by_side(self.norms, 2):
                 logits, slopes = slope(self, x, *both) if r1 else (self(x, *both), None)
             if slopes is not None:
                 charge = charge + _halves(slopes, r1, r2)
@@ -89,7 +89,7 @@ class Critic(nn.Module):
         logits: tuple[Tensor, Tensor],
         y: Tensor | None = None,
         y_fake: Tensor | None = None,
-    ) -> Tensor:
+    ) -> Tensor | float:
         """What `judge` charges, for a game that has its logits already; each slope takes a pass of its own."""
         s, labels = self.stabilize, (y,) if y is not None else ()
         charge = self._charges(real, fake, labels, *logits)
@@ -108,8 +108,8 @@ class Critic(nn.Module):
 
     def _charges(
         self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...], real_logits: Tensor, fake_logits: Tensor
-    ) -> Tensor:
-        s, charge = self.stabilize, real.new_zeros(())
+    ) -> Tensor | float:
+        s, charge = self.stabilize, 0.0
         if self.due and s.gp:
             charge = charge + s.lazy * s.gp * gradient_penalty(self, real, fake, args=labels)
         if self.due and s.dragan:
@@ -120,10 +120,12 @@ class Critic(nn.Module):
             charge = charge + s.historical_averaging * self.history(self.D)
         return charge
 
-    def matching(self, real: Tensor, fake: Tensor, y: Tensor | None = None, y_fake: Tensor | None = None) -> Tensor:
-        """Feature matching for G's turn, weighted; 0 where it is off."""
+    def matching(
+        self, real: Tensor, fake: Tensor, y: Tensor | None = None, y_fake: Tensor | None = None
+    ) -> Tensor | float:
+        """Feature matching for G's turn, weighted; 0.0 where it is off."""
         if not self.stabilize.feature_matching:
-            return real.new_zeros(())
+            return 0.0
         with torch.no_grad():
             target = self.D.features(self.look(real), y)  # type: ignore[operator]
         return self.stabilize.feature_matching * feature_matching(target, self.D.features(self.look(fake), y_fake))  # type: ignore[operator]

@@ -71,10 +71,14 @@ class BatchNorm2d(nn.BatchNorm2d):
         return torch.cat([super(BatchNorm2d, self).forward(x) for x in input.chunk(self.batches)])
 
 
+def batch_norms(module: nn.Module) -> list[BatchNorm2d]:
+    """All that `side_by_side` has to tell about the batches."""
+    return [layer for layer in module.modules() if isinstance(layer, BatchNorm2d)]
+
+
 @contextmanager
-def side_by_side(module: nn.Module, batches: int) -> Iterator[None]:
+def side_by_side(norms: list[BatchNorm2d], batches: int) -> Iterator[None]:
     """While it lasts, inputs are so many equal batches joined, and no batch sees the statistics of another."""
-    norms = [layer for layer in module.modules() if isinstance(layer, BatchNorm2d)]
     for layer in norms:
         layer.batches = batches
     try:
@@ -108,7 +112,10 @@ class Dropout(nn.Module):
             return F.dropout(x, self.p)
         # random_() alone draws 63 bits: every fourth 16-bit number would never be negative.
         draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        halves = draws.view(torch.int16)[: x.numel()].view(x.shape)
+        halves = draws.view(torch.int16)
+        if len(halves) > x.numel():
+            halves = halves[: x.numel()]
+        halves = halves.view(x.shape)
         # Compared straight into 0.0 and 1.0: a mask of bools costs three times as much.
         mask = torch.lt(halves, kept - _LEVELS // 2, out=torch.empty_like(halves, dtype=x.dtype))
         return x * mask.mul_(_LEVELS / kept)

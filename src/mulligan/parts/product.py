@@ -96,7 +96,7 @@ class _Product(torch.autograd.Function):
             case "tanh":
                 slope = torch.ops.aten.tanh_backward.default(slope, y)
         return (
-            linear(slope, weight.t()) if of_x else None,
+            _product(slope, weight.t()) if of_x else None,
             _of_weight(slope, x, weight) if of_weight else None,
             slope.sum(0) if of_bias else None,
             None,
@@ -105,4 +105,9 @@ class _Product(torch.autograd.Function):
 
 def _of_weight(slope: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """slopeᵀ x, in the memory order of the weight."""
-    return linear(slope.t(), x.t()) if weight.is_contiguous() else linear(x.t(), slope.t()).t()
+    return _product(slope.t(), x.t()) if weight.is_contiguous() else _product(x.t(), slope.t()).t()
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """x weightᵀ for one of the slopes, whose products have as many multiplications as the first one."""
+    return _Product.apply(x, weight, None, "none") if torch.is_grad_enabled() else _multiply(x, weight)

@@ -19,6 +19,7 @@ class Sampler(nn.Module):
     def __init__(self, G: nn.Module, latent: int, classes: int = 0, prior: Prior = "normal") -> None:
         super().__init__()
         self.G, self.latent, self.classes, self.prior = G, latent, classes, prior
+        self._like = (next(G.parameters()),)  # in a tuple it is no parameter of this module, too
 
     def forward(self, n: int, y: Tensor | None = None) -> Tensor:
         """n samples (n, *shape) in [-1, 1]; labels are drawn evenly where G needs them and none are given."""
@@ -28,7 +29,7 @@ class Sampler(nn.Module):
 
     def latents(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """z (n, latent). A generator, which lives on the CPU, makes the draw the same on every device."""
-        like = next(self.G.parameters())
+        (like,) = self._like
         device = torch.device("cpu") if generator is not None else like.device
         if self.prior == "uniform":
             z = torch.rand(n, self.latent, generator=generator, device=device, dtype=like.dtype) * 2 - 1
@@ -38,7 +39,7 @@ class Sampler(nn.Module):
 
     def labels(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Labels (n,), drawn evenly."""
-        device = next(self.G.parameters()).device
+        device = self._like[0].device
         where = torch.device("cpu") if generator is not None else device
         return torch.randint(self.classes, (n,), generator=generator, device=where).to(device)
 

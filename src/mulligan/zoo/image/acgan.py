@@ -46,7 +46,7 @@ class ACGAN(Classic):
         fake = G(len(x), c)
         fake_logits, fake_features = D.see(fake)
         named = F.cross_entropy(classify(fake_features), c)
-        yield Turn("G", objective.g(fake_logits, fake_logits) + named + D.matching(x, fake) + self.past())
+        yield Turn("G", objective.g(fake_logits, fake_logits) + named + (D.matching(x, fake) + self.past()))
 
 
 @recipe("Odena, Olah & Shlens 2017, arXiv:1610.09585")

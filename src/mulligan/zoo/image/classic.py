@@ -68,7 +68,7 @@ class Classic(Game):
         fake_logits = D(fake, y)
         with torch.no_grad():
             real_logits = D(x, y) if objective.needs_real else fake_logits
-        yield Turn("G", objective.g(real_logits, fake_logits) + D.matching(x, fake, y, y) + self.past())
+        yield Turn("G", objective.g(real_logits, fake_logits) + (D.matching(x, fake, y, y) + self.past()))
 
     def draw(self, data: Iterator[Batch]) -> tuple[Tensor, Tensor | None]:
         """The next real batch, with its labels where the game uses them."""

@@ -110,7 +110,7 @@ class InfoGAN(Classic):
 
         fake, category, codes = self.imagine(len(x))
         fake_logits, features = D.see(fake)
-        charge = self.unread(features, category, codes) + D.matching(x, fake) + self.past()
+        charge = self.unread(features, category, codes) + (D.matching(x, fake) + self.past())
         yield Turn("G", objective.g(fake_logits, fake_logits) + charge)
 
     def imagine(self, n: int) -> tuple[Tensor, Tensor, Tensor]:

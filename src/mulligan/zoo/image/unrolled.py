@@ -65,12 +65,12 @@ class Unrolled(Classic):
             }
         real_logits, fake_logits = self.ahead(theta, x, fake)
         loss = -objective.d(real_logits, fake_logits) if self.saturating else objective.g(real_logits, fake_logits)
-        yield Turn("G", loss + D.matching(x, fake) + self.past())
+        yield Turn("G", loss + (D.matching(x, fake) + self.past()))
 
     def ahead(self, theta: dict[str, Tensor], *batches: Tensor) -> list[Tensor]:
         """The logits of each batch, by the critic with the weights theta."""
         if self.critic.one_pass:
-            with side_by_side(self.critic, len(batches)):
+            with side_by_side(self.critic.norms, len(batches)):
                 return list(functional_call(self.critic, theta, (torch.cat(batches),)).chunk(len(batches)))
         return [functional_call(self.critic, theta, (x,)) for x in batches]
 
