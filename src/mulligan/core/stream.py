@@ -11,6 +11,7 @@ from torch import Tensor
 from .game import Batch
 
 BLOCK = 8192  # positions whose order is worked out at a time
+AHEAD = 8 << 20  # bytes of rows fetched at a time: a source in a file reads many rows much quicker than few
 
 
 class Rows(Protocol):
@@ -75,15 +76,29 @@ class Stream:
         self.shard, self.shards, self.device = shard, shards, torch.device(device)
         self.position = 0
         self._block_start, self._block = -1, torch.empty(0, dtype=torch.int64)
+        self._rows: Batch = {}
+        self._first, self._draws = 0, 0  # the rows are those of so many draws from this position on
+        self._many = 1
 
     def __iter__(self) -> Stream:
         return self
 
     def __next__(self) -> Batch:
-        start = self.position + self.shard * self.batch
+        number, rest = divmod(self.position - self._first, self.shards * self.batch)
+        if rest or not 0 <= number < self._draws:
+            self._fetch()
+            number = 0
         self.position += self.shards * self.batch
-        rows = self.source.gather(self.order(start, start + self.batch))
-        return {name: prepare(values, self.device) for name, values in rows.items()}
+        start = number * self.batch
+        return {name: prepare(values[start : start + self.batch], self.device) for name, values in self._rows.items()}
+
+    def _fetch(self) -> None:
+        """The rows of this draw and the next ones; of a single one at first, which tells how many will fit."""
+        self._rows, self._first, self._draws = {}, self.position, self._many
+        each = range(self.position + self.shard * self.batch, 2**63, self.shards * self.batch)[: self._draws]
+        self._rows = self.source.gather(torch.cat([self.order(start, start + self.batch) for start in each]))
+        size = sum(values.nbytes for values in self._rows.values()) // self._draws
+        self._many = max(min(AHEAD // (self.shards * max(size, 1)), BLOCK // self.batch), 1)
 
     def order(self, start: int, stop: int) -> Tensor:
         """Row numbers of the positions start…stop-1, int64."""
@@ -109,7 +124,7 @@ class Stream:
 
 
 def prepare(values: Tensor, device: torch.device) -> Tensor:
-    """On the device; uint8 0…255 as float32 -1…1."""
+    """A copy on the device; uint8 0…255 as float32 -1…1."""
     if device.type != "cpu":
         values = values.to(device, non_blocking=True)
-    return values.to(torch.float32).mul_(1 / 127.5).sub_(1) if values.dtype == torch.uint8 else values
+    return values.to(torch.float32).mul_(1 / 127.5).sub_(1) if values.dtype == torch.uint8 else values.clone()

@@ -120,10 +120,10 @@ def _read_labels(path: Path) -> np.ndarray:
 
 @dataclass
 class Stacked(Source):
-    """Three pictures of `base` (N,1,H,W) as the colours of one: row i takes picks[i], int64 (n,3), for R, G, B.
+    """Three pictures of `digits` (1,H,W) as the colours of one: row i takes picks[i], int64 (n,3), for R, G, B.
     Composed batch by batch, so there is no tensor "x"."""
 
-    base: Tensor = field(default_factory=lambda: torch.empty(0, 1, 1, 1, dtype=torch.uint8))
+    digits: Source = field(default_factory=lambda: Source("none"))
     picks: Tensor = field(default_factory=lambda: torch.empty(0, 3, dtype=torch.int64))
 
     def __len__(self) -> int:
@@ -131,12 +131,12 @@ class Stacked(Source):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (3, *self.base.shape[2:])
+        return (3, *self.digits.shape[1:])
 
     def gather(self, indices: Tensor) -> dict[str, Tensor]:
-        """As in Source; three gathers of the base, side by side as channels."""
+        """As in Source; three digits side by side as channels."""
         picks = self.picks.index_select(0, indices)
-        x = self.base.index_select(0, picks.flatten()).view(len(indices), *self.shape)
+        x = self.digits.gather(picks.flatten())["x"].view(len(indices), *self.shape)
         return {"x": x, **{key: tensor.index_select(0, indices) for key, tensor in self.tensors.items()}}
 
 
@@ -153,5 +153,5 @@ def stacked_mnist(request: Request) -> Source:
     law = hashlib.sha256(f"stacked 1: {count} of {source.fingerprint}".encode()).hexdigest()
     return Stacked(
         "stacked_mnist", {"y": y}, tuple(f"{i:03d}" for i in range(1000)), law, source.notes,
-        base=source.tensors["x"], picks=picks,
+        digits=source, picks=picks,
     )  # fmt: skip

@@ -6,6 +6,7 @@ written last and the file gets its name last, so a crash leaves no file or a rec
 
 import hashlib
 import json
+import mmap
 import os
 import re
 import secrets
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from mulligan.core.errors import UserError
+from mulligan.data.mapped import Mapped
 from mulligan.data.source import Source, fingerprint
 
 VERSION = 1
@@ -192,15 +194,19 @@ class PackWriter:
 def _opened(name: str, folder: Path, notes: list[str]) -> tuple[Source, Contents]:
     path = folder / "data.pack"
     facts, labels = _facts(path)
-    mapped = np.memmap(path, dtype=np.uint8, mode="r", shape=tuple(facts["shape"]))
+    with path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    count = int(np.prod(facts["shape"], dtype=np.int64))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*not writable.*")  # read-only is what we want: the file is shared
-        tensors: dict[str, Tensor] = {"x": torch.from_numpy(mapped)}
+        pixels = torch.from_numpy(np.frombuffer(pages, np.uint8, count).reshape(facts["shape"]))
+    tensors: dict[str, Tensor] = {"x": pixels}
     if labels is not None:
         tensors["y"] = torch.from_numpy(labels)
     contents = Contents(labels, tuple(facts["classes"]), tuple(facts["notes"]), facts["bad"], facts["total"])
     digests = {key: (kind, tuple(shape), digest) for key, (kind, shape, digest) in facts["digests"].items()}
-    return Source(name, tensors, contents.classes, fingerprint(digests), (*notes, *contents.notes)), contents
+    notes = [*notes, *contents.notes]
+    return Mapped(name, tensors, contents.classes, fingerprint(digests), tuple(notes), pages), contents
 
 
 def _facts(path: Path) -> tuple[dict[str, Any], np.ndarray | None]:
