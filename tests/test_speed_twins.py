@@ -18,9 +18,11 @@ from mulligan.core.optimizers import SGD, Adam, RMSprop
 from mulligan.experiment import Experiment
 from mulligan.nets import dcgan, mlp
 from mulligan.nets.heads import Discriminator
+from mulligan.parts import critic
 from mulligan.parts.fold import Up
 from mulligan.parts.layers import Dropout
 from mulligan.parts.objectives import bce
+from mulligan.parts.stabilize import Stabilize
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -241,3 +243,30 @@ def test_freed_memory_is_kept_from_the_first_round_on(monkeypatch):
     ours.settle()
     ours.settle()
     assert asked == ["map", "keep"]
+
+
+@pytest.mark.parametrize("stabilize", [Stabilize(), Stabilize(r1=0.3, r2=0.2, lazy=1)])
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_batches_judged_in_turn_or_in_one_pass_are_judged_alike(monkeypatch, stabilize, norm):
+    """Large batches of pictures go through D one after the other, small ones share a pass."""
+    found = []
+    for full, passes in ((4, 1), (3, 2)):
+        monkeypatch.setattr(critic, "FULL", full)
+        torch.manual_seed(0)
+        judge = critic.Critic(Discriminator(dcgan.Body((1, 16, 16), width=4, norm=norm)), stabilize).double()
+        seen = []
+        judge.D.register_forward_hook(lambda D, x, y, seen=seen: seen.append(len(x[0])))
+        real, fake = torch.randn(2, 4, 1, 16, 16, dtype=torch.float64)
+        logits = judge.judge(real, fake)
+        assert seen == [8 // passes] * passes
+        (logits[0].sin().sum() + logits[1].cos().sum() + logits[2]).backward()
+        found.append([*logits[:2], torch.as_tensor(logits[2]), *[p.grad for p in judge.parameters()], *judge.buffers()])
+    torch.testing.assert_close(*found)
+
+
+def test_points_share_a_pass_in_batches_of_any_size():
+    judge = critic.Critic(Discriminator(mlp.Body((2,), widths=(4,))), Stabilize())
+    seen = []
+    judge.D.register_forward_hook(lambda D, x, y: seen.append(len(x[0])))
+    judge.judge(torch.randn(500, 2), torch.randn(500, 2))
+    assert seen == [1000]

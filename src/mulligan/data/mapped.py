@@ -26,16 +26,13 @@ class Mapped(Source):
 
     def _pictures(self, indices: Tensor) -> Tensor:
         x = self.tensors["x"]
-        order = torch.from_numpy(indices.numpy().argsort())
+        in_order = torch.from_numpy(indices.numpy().argsort())
         touched, held = min(x.numel(), len(indices) * (x[0].numel() + AROUND)), max(HELD, x.numel() // SHARE)
-        found, start = torch.empty(len(indices), *x.shape[1:], dtype=x.dtype), 0
-        for part in indices[order].chunk(max(-(-touched // held), 1)):
-            torch.index_select(x, 0, part, out=found[start : start + len(part)])
-            start += len(part)
+        found = torch.empty(len(indices), *x.shape[1:], dtype=x.dtype)
+        for part in in_order.chunk(max(-(-touched // held), 1)):
+            found.index_copy_(0, part, x.index_select(0, indices[part]))
             self._let_go()
-        back = torch.empty_like(order)
-        back[order] = torch.arange(len(order))
-        return found.index_select(0, back)
+        return found
 
     def _let_go(self) -> None:
         if self.pages is not None and hasattr(mmap, "MADV_DONTNEED"):  # Windows has no such advice

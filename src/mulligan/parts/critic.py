@@ -17,6 +17,9 @@ from .layers import batch_norms, side_by_side
 from .penalties import LeCam, dragan, gradient_penalty, slope
 from .stabilize import Stabilize
 
+FULL = 64
+"""Pictures of a batch that fill a processor: sharing a pass with the other batch is no quicker, and takes more memory."""
+
 
 class Critic(nn.Module):
     """A discriminator `D` behind its augmentation, noise and packing.
@@ -63,7 +66,7 @@ class Critic(nn.Module):
         fake_labels = (y_fake,) if y_fake is not None else ()
         charge: Tensor | float = 0.0
         r1, r2 = (s.lazy * s.r1, s.lazy * s.r2) if self.due else (0.0, 0.0)
-        if self.one_pass and bool(r1) == bool(r2):
+        if self.one_pass and bool(r1) == bool(r2) and (real.dim() < 4 or len(real) <= FULL):
             x, both = torch.cat([real, fake]), (torch.cat([y, y_fake]),) if y is not None and y_fake is not None else ()
             with side_by_side(self.norms, 2):
                 logits, slopes = slope(self, x, *both) if r1 else (self(x, *both), None)
