@@ -113,6 +113,13 @@ def test_rows_come_in_the_order_asked_for(large, rows):
         large.gather(torch.tensor([0, ROWS]))
 
 
+def test_rows_of_an_odd_number_of_bytes(tmp_path):
+    pictures = np.random.default_rng(1).integers(0, 256, (50, 1, 3, 5), dtype=np.uint8)
+    source, _ = pack.packed("odd", {}, tmp_path, lambda writer: writer.add(pictures) or pack.Contents())
+    rows = torch.randperm(50)
+    assert torch.equal(source.gather(rows)["x"], torch.from_numpy(pictures)[rows])
+
+
 def in_memory() -> float:
     """Megabytes of the pack that are mapped now."""
     lines, found, size = Path("/proc/self/smaps").read_text().splitlines(), False, 0

@@ -29,8 +29,11 @@ class Mapped(Source):
         in_order = torch.from_numpy(indices.numpy().argsort())
         touched, held = min(x.numel(), len(indices) * (x[0].numel() + AROUND)), max(HELD, x.numel() // SHARE)
         found = torch.empty(len(indices), *x.shape[1:], dtype=x.dtype)
+        rows, into = x.flatten(1), found.flatten(1)
+        if rows.shape[1] % 8 == 0:  # eight bytes at a time: index_copy_ takes a third of the time
+            rows, into = rows.view(torch.int64), into.view(torch.int64)
         for part in in_order.chunk(max(-(-touched // held), 1)):
-            found.index_copy_(0, part, x.index_select(0, indices[part]))
+            into.index_copy_(0, part, rows.index_select(0, indices[part]))
             self._let_go()
         return found
 

@@ -18,7 +18,7 @@ from .penalties import LeCam, dragan, gradient_penalty, slope
 from .stabilize import Stabilize
 
 FULL = 64
-"""Pictures of a batch that fill a processor: sharing a pass with the other batch is no quicker, and takes more memory."""
+"""Pictures of a batch that fill a processor: sharing a pass with the other batch is no quicker, and takes memory."""
 
 
 class Critic(nn.Module):
