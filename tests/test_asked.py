@@ -39,9 +39,9 @@ def worked_out(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     def watch(module: object) -> None:
         inner: Callable[..., Tensor] = module._of_weight  # type: ignore[attr-defined]
 
-        def outer(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+        def outer(a: Tensor, b: Tensor, weight: Tensor, *rest: bool) -> Tensor:
             shapes.append(tuple(weight.shape))
-            return inner(a, b, weight)
+            return inner(a, b, weight, *rest)
 
         monkeypatch.setattr(module, "_of_weight", outer)
 

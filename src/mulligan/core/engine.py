@@ -86,6 +86,7 @@ class Engine:
         game.check()
         self.optims = optims
         self.owned = {player: tuple(game.owned(player)) for player in game.players}
+        self._mine = {player: {id(p) for p in owned} for player, owned in self.owned.items()}
         self.optimizers = {player: build_optimizer(self.owned[player], optims[player]) for player in game.players}
 
     def seed_round(self, number: int, shard: int) -> None:
@@ -132,11 +133,23 @@ class Engine:
         loss = turn.loss if share == 1.0 else turn.loss * share
         if loss.numel() != 1:
             raise ValueError(f"the loss of {turn.player} has shape {tuple(loss.shape)}, but must be one number")
-        _run_backward(
-            (loss,), (torch.ones_like(loss),), False, False, self.owned[turn.player],
-            allow_unreachable=True, accumulate_grad=True,
-        )  # fmt: skip
+        if turn.gradients is None:
+            _run_backward(
+                (loss,), (torch.ones_like(loss),), False, False, self.owned[turn.player],
+                allow_unreachable=True, accumulate_grad=True,
+            )  # fmt: skip
+        else:
+            self._accumulate(turn.player, turn.gradients, share)
+            turn.gradients = None
         return loss.item()
+
+    def _accumulate(self, player: str, gradients: list[tuple[nn.Parameter, Tensor]], share: float) -> None:
+        for parameter, gradient in gradients:
+            if id(parameter) not in self._mine[player]:
+                raise ValueError(f"{player} was handed the gradient of a parameter that it doesn't own")
+            if share != 1.0:
+                gradient = gradient * share
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
     def step(self, player: str, loss: float) -> tuple[float, float]:
         """Average over ranks, check, clip and step. Gives the loss (mean over ranks) and the gradient's norm.

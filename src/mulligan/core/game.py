@@ -18,11 +18,13 @@ class Turn:
     """One player improves its own loss.
 
     `loss` is a scalar. `stats` are tensors worth logging; by convention `real` and `fake` hold the logits of D.
+    `gradients` of the loss by the player's parameters, where the game has worked them out; else autograd does.
     """
 
     player: str
     loss: Tensor
     stats: dict[str, Tensor] = field(default_factory=dict)
+    gradients: list[tuple[nn.Parameter, Tensor]] | None = None
 
 
 class Game(nn.Module):
@@ -38,6 +40,10 @@ class Game(nn.Module):
     def play(self, data: Iterator[Batch], clock: Clock) -> Iterator[Turn]:
         """One round: a sequence of turns. Local names are free; state that must outlive the round is a buffer."""
         raise NotImplementedError("a game needs a method play(data, clock) that yields turns")
+
+    def turns(self, data: Iterator[Batch], clock: Clock) -> Iterator[Turn]:
+        """What the trainer plays: `play`, or a quicker twin of it where a game has one."""
+        return self.play(data, clock)
 
     def owned(self, player: str) -> list[nn.Parameter]:
         """The parameters of one player, each once.

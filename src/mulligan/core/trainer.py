@@ -140,11 +140,11 @@ class Trainer:
         first = engine.rank * len(self.streams)
         if len(self.streams) == 1:
             engine.seed_round(clock.round, first)
-            play = self.game.play(self.streams[0], clock)
+            play = self.game.turns(self.streams[0], clock)
             while (turn := self._advance(play)) is not None:
                 yield turn, True
             return
-        plays = [self.game.play(stream, clock) for stream in self.streams]
+        plays = [self.game.turns(stream, clock) for stream in self.streams]
         states: list[tuple[Any, ...] | None] = [None] * len(plays)
         while True:
             for i, play in enumerate(plays):

@@ -33,13 +33,13 @@ class Chain(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         layers = tuple(self._modules.values())
         if layers != self._layers:
-            self._layers, self._calls = layers, tuple(_paired(layers))
+            self._layers, self._calls = layers, tuple(paired(layers))
         for layer, then in self._calls:
             input = layer(input, *then)
         return input
 
 
-def _paired(layers: tuple[nn.Module, ...]) -> Iterator[tuple[nn.Module, tuple[Then, ...]]]:
+def paired(layers: tuple[nn.Module, ...]) -> Iterator[tuple[nn.Module, tuple[Then, ...]]]:
     """Each layer with what is handed to it; activations that were handed on are left out."""
     handed = False
     for layer, behind in zip_longest(layers, layers[1:], fillvalue=nn.Identity()):
@@ -105,17 +105,30 @@ class Dropout(nn.Module):
         return f"p={self.p}"
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = round((1 - self.p) * _LEVELS)
-        if not self.training or kept == _LEVELS:
+        if not self.training or self.kept == _LEVELS:
             return x
-        if x.device.type != "cpu" or kept == 0:
+        if x.device.type != "cpu" or not self.masks:
             return F.dropout(x, self.p)
+        return x * self.mask(x)
+
+    @property
+    def kept(self) -> int:
+        """Of so many numbers, those that stand for a kept entry."""
+        return round((1 - self.p) * _LEVELS)
+
+    @property
+    def masks(self) -> bool:
+        """Whether `mask` can tell: some entries are kept, and some are not."""
+        return 0 < self.kept < _LEVELS
+
+    def mask(self, x: Tensor) -> Tensor:
+        """What x, on the CPU, is multiplied by: 0 with probability p, elsewhere what keeps the mean."""
         # random_() alone draws 63 bits: every fourth 16-bit number would never be negative.
         draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         halves = draws.view(torch.int16)[: x.numel()].view(x.shape)
         # Compared straight into 0.0 and 1.0: a mask of bools costs three times as much.
-        mask = torch.lt(halves, kept - _LEVELS // 2, out=torch.empty_like(halves, dtype=x.dtype))
-        return x * mask.mul_(_LEVELS / kept)
+        mask = torch.lt(halves, self.kept - _LEVELS // 2, out=torch.empty_like(halves, dtype=x.dtype))
+        return mask.mul_(_LEVELS / self.kept)
 
 
 class MinibatchDiscrimination(nn.Module):

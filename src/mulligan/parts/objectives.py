@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
@@ -12,18 +13,26 @@ from mulligan.parts.auxiliary import feature_matching as feature_matching
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+class Slopes(NamedTuple):
+    """The derivatives of both losses, written out: of d by (real, fake) logits, of g by the fake ones."""
+
+    d: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    g: Callable[[Tensor], Tensor]
+
+
 class Objective(NamedTuple):
     """The losses of both players.
 
     d, g: functions of (real_logits, fake_logits), each a tensor of any shape, mostly (N,) or (N, 1); they return
     the scalar mean that the player minimises. Relativistic objectives pair the entries of both, so these need
-    equally many. needs_real: g looks at the real logits too.
+    equally many. needs_real: g looks at the real logits too. slopes: their derivatives where these are written out.
     """
 
     d: Loss
     g: Loss
     name: str
     needs_real: bool = False
+    slopes: Slopes | None = None
 
 
 def bce(logits: Tensor, target: float) -> Tensor:
@@ -35,14 +44,34 @@ def bce(logits: Tensor, target: float) -> Tensor:
     return target * softplus(-logits).mean() + (1 - target) * softplus(logits).mean()
 
 
+def bce_slope(logits: Tensor, target: float) -> Tensor:
+    """The derivative of `bce` by each logit."""
+    return torch.sigmoid(logits).sub_(target).div_(logits.numel())
+
+
 def squared(logits: Tensor, target: float) -> Tensor:
     """Half the mean squared distance to one constant target (Mao et al. 2017, eq. 2)."""
     return 0.5 * (logits - target).square().mean()
 
 
+def squared_slope(logits: Tensor, target: float) -> Tensor:
+    """The derivative of `squared` by each logit."""
+    return (logits - target).div_(logits.numel())
+
+
 def margin(logits: Tensor) -> Tensor:
     """Mean hinge max(0, 1 - logits)."""
     return relu(1 - logits).mean()
+
+
+def margin_slope(logits: Tensor) -> Tensor:
+    """The derivative of `margin` by each logit."""
+    return (logits < 1).to(logits).div_(-logits.numel())
+
+
+def _level(logits: Tensor, sign: int) -> Tensor:
+    """The derivative of the mean logit, or of minus it."""
+    return torch.full_like(logits, sign / logits.numel())
 
 
 def _pairs(real: Tensor, fake: Tensor) -> Tensor:
@@ -69,29 +98,58 @@ def _cross_entropy_d(real_target: float, fake_target: float) -> Loss:
     return lambda real, fake: bce(real, real_target) + bce(fake, fake_target)
 
 
+def _cross_entropy_slopes(real_target: float, fake_target: float, g: Callable[[Tensor], Tensor]) -> Slopes:
+    return Slopes(lambda real, fake: (bce_slope(real, real_target), bce_slope(fake, fake_target)), g)
+
+
 def least_squares_coded(a: float, b: float, c: float) -> Objective:
     """LSGAN with targets a (fake for D), b (real for D) and c (fake for G), each with factor 1/2 (Mao 2017, eq. 2).
 
     a=-1, b=1, c=0 minimises the Pearson chi-squared divergence (their eq. 8), a=0, b=c=1 is their eq. 9.
     """
     return Objective(
-        lambda real, fake: squared(real, b) + squared(fake, a), lambda _, fake: squared(fake, c), "least_squares"
+        lambda real, fake: squared(real, b) + squared(fake, a),
+        lambda _, fake: squared(fake, c),
+        "least_squares",
+        slopes=Slopes(
+            lambda real, fake: (squared_slope(real, b), squared_slope(fake, a)), lambda fake: squared_slope(fake, c)
+        ),
     )
 
 
-minimax = Objective(_cross_entropy_d(1, 0), lambda _, fake: -softplus(fake).mean(), "minimax")
+minimax = Objective(
+    _cross_entropy_d(1, 0),
+    lambda _, fake: -softplus(fake).mean(),
+    "minimax",
+    slopes=_cross_entropy_slopes(1, 0, lambda fake: -bce_slope(fake, 0)),
+)
 """The zero-sum game of Goodfellow et al. 2014, eq. 1: G minimises E log(1 - sigmoid(fake))."""
 
-nonsaturating = Objective(_cross_entropy_d(1, 0), lambda _, fake: softplus(-fake).mean(), "nonsaturating")
+nonsaturating = Objective(
+    _cross_entropy_d(1, 0),
+    lambda _, fake: softplus(-fake).mean(),
+    "nonsaturating",
+    slopes=_cross_entropy_slopes(1, 0, lambda fake: bce_slope(fake, 1)),
+)
 """Goodfellow et al. 2014, section 3: G minimises -E log sigmoid(fake)."""
 
 least_squares = least_squares_coded(0, 1, 1)
 """LSGAN, Mao et al. 2017, eq. 9."""
 
-hinge = Objective(lambda real, fake: margin(real) + margin(-fake), lambda _, fake: -fake.mean(), "hinge")
+hinge = Objective(
+    lambda real, fake: margin(real) + margin(-fake),
+    lambda _, fake: -fake.mean(),
+    "hinge",
+    slopes=Slopes(lambda real, fake: (margin_slope(real), -margin_slope(-fake)), lambda fake: _level(fake, -1)),
+)
 """Lim & Ye 2017; Miyato et al. 2018, eq. 16-17."""
 
-wasserstein = Objective(lambda real, fake: fake.mean() - real.mean(), lambda _, fake: -fake.mean(), "wasserstein")
+wasserstein = Objective(
+    lambda real, fake: fake.mean() - real.mean(),
+    lambda _, fake: -fake.mean(),
+    "wasserstein",
+    slopes=Slopes(lambda real, fake: (_level(real, -1), _level(fake, 1)), lambda fake: _level(fake, -1)),
+)
 """Arjovsky et al. 2017, eq. 2: needs a critic held near Lipschitz 1 by clipping, a penalty or a norm."""
 
 relativistic = Objective(
@@ -144,9 +202,11 @@ def smoothed(objective: Objective, real: float = 0.9, fake: float = 0.0) -> Obje
     if not 0 <= fake < real <= 1:
         raise UserError(f"smoothed labels need 0 <= fake < real <= 1, not real={real} and fake={fake}")
     if objective.name in ("minimax", "nonsaturating"):
-        return objective._replace(d=_cross_entropy_d(real, fake))
+        slopes = _cross_entropy_slopes(real, fake, objective.slopes.g) if objective.slopes else None
+        return objective._replace(d=_cross_entropy_d(real, fake), slopes=slopes)
     if objective.name == "least_squares":
-        return objective._replace(d=least_squares_coded(fake, real, 1).d)
+        softened = least_squares_coded(fake, real, 1)
+        return objective._replace(d=softened.d, slopes=softened.slopes)
     raise UserError(
         f"the objective {objective.name!r} has no targets to smooth; label smoothing works with minimax, "
         "nonsaturating and least_squares"

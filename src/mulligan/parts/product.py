@@ -44,17 +44,44 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Then = "
 
     x (N, inputs), weight (outputs, inputs). The slope of leaky_relu is LEAK.
     """
-    if _suits(x, weight) and onednn():
-        return _Product.apply(x, weight, bias, then) if torch.is_grad_enabled() else _multiply(x, weight, bias, then)
+    if torch.is_grad_enabled() and onednn() and _suits(x, weight):
+        return _Product.apply(x, weight, bias, then)
+    return multiply(x, weight, bias, then)
+
+
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, then: Then = "none") -> Tensor:
+    """The same for those who keep no graph, and otherwise as torch would do it."""
+    if onednn() and _suits(x, weight) and not torch.is_grad_enabled():
+        return _multiply(x, weight, bias, then)
     y = F.linear(x, weight, bias)
     match then:
         case "relu":
-            return F.relu(y)
+            return F.relu_(y)
         case "leaky_relu":
-            return F.leaky_relu(y, LEAK)
+            return F.leaky_relu_(y, LEAK)
         case "tanh":
-            return torch.tanh(y)
+            return y.tanh_()
     return y
+
+
+def slopes(
+    slope: Tensor, x: Tensor, weight: Tensor, y: Tensor, then: Then, of: tuple[bool, bool, bool]
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """From the slope of y = then(x weightᵀ + bias) those of x, weight and bias, as far as `of` asks for them."""
+    match then:  # all three are told by their result
+        case "relu":
+            slope = torch.ops.aten.threshold_backward.default(slope, y, 0)
+        case "leaky_relu":
+            slope = torch.ops.aten.leaky_relu_backward.default(slope, y, LEAK, True)
+        case "tanh":
+            slope = torch.ops.aten.tanh_backward.default(slope, y)
+    quick = onednn() and _suits(x, weight)
+    of_x, of_weight, of_bias = of
+    return (
+        (_product(slope, weight.t()) if quick else slope @ weight) if of_x else None,
+        _of_weight(slope, x, weight, quick) if of_weight else None,
+        slope.sum(0) if of_bias else None,
+    )
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
@@ -85,27 +112,16 @@ class _Product(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
-        (x, weight, y), (slope,) = ctx.saved_tensors, slopes
-        of_x, of_weight, of_bias = asked(ctx)
-        match ctx.then:  # all three are told by their result
-            case "relu":
-                slope = torch.ops.aten.threshold_backward.default(slope, y, 0)
-            case "leaky_relu":
-                slope = torch.ops.aten.leaky_relu_backward.default(slope, y, LEAK, True)
-            case "tanh":
-                slope = torch.ops.aten.tanh_backward.default(slope, y)
-        return (
-            _product(slope, weight.t()) if of_x else None,
-            _of_weight(slope, x, weight) if of_weight else None,
-            slope.sum(0) if of_bias else None,
-            None,
-        )
+    def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None]:
+        x, weight, y = ctx.saved_tensors
+        return *slopes(given[0], x, weight, y, ctx.then, asked(ctx)), None
 
 
-def _of_weight(slope: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+def _of_weight(slope: Tensor, x: Tensor, weight: Tensor, quick: bool) -> Tensor:
     """slopeᵀ x, in the memory order of the weight."""
-    return _product(slope.t(), x.t()) if weight.is_contiguous() else _product(x.t(), slope.t()).t()
+    if weight.is_contiguous():
+        return _product(slope.t(), x.t()) if quick else slope.t() @ x
+    return (_product(x.t(), slope.t()) if quick else x.t() @ slope).t()
 
 
 def _product(x: Tensor, weight: Tensor) -> Tensor:
