@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from .errors import NonFinite, UserError
 from .game import Game, Turn
 from .memory import keep_freed, map_large
-from .optimizers import SGD, Adam, RMSprop
+from .optimizers import SGD, Adam, RMSprop, as_they_lie
 
+SMALL = 1 << 16
+"""Entries below which a gradient is copied beside the others to be squared with them: each call costs as much."""
 Schedule = Literal["constant", "linear", "cosine", "step"]
 Precision = Literal["fp32", "bf16"]
 
@@ -227,10 +229,12 @@ def gradient_norm(grads: list[Tensor]) -> float:
     """Euclidean norm over all tensors; nan or inf where any value is."""
     if not grads:
         return 0.0
-    norms = torch._foreach_norm(grads)
-    if grads[0].device.type == "cpu":
-        return math.hypot(*[norm.item() for norm in norms])
-    return float(torch.linalg.vector_norm(torch.stack(norms)))
+    if grads[0].device.type != "cpu":
+        return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
+    flat = [g.reshape(-1) for g in as_they_lie(grads)]
+    small = [g for g in flat if g.numel() < SMALL]
+    flat = [g for g in flat if g.numel() >= SMALL] + ([torch.cat(small)] if small else [])
+    return math.sqrt(sum([torch.dot(g, g).item() for g in flat]))
 
 
 def build_optimizer(parameters: Sequence[nn.Parameter], optim: Optim) -> torch.optim.Optimizer:

@@ -72,7 +72,7 @@ class Adam(torch.optim.Adam):
             grads.append(g if g.stride() == p.stride() else torch.empty_like(p).copy_(g))
         lists.tally.add_(1)
         torch._fused_adam_(
-            _as_they_lie(moved), _as_they_lie(grads), lists.means, lists.squares, [], lists.steps,
+            as_they_lie(moved), as_they_lie(grads), lists.means, lists.squares, [], lists.steps,
             lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=0.0, eps=group["eps"],
             amsgrad=False, maximize=False,
         )  # fmt: skip
@@ -91,8 +91,8 @@ class Adam(torch.optim.Adam):
             for state, step in zip(states, tally.unbind(), strict=True):
                 state["step"] = step
             self._lists = _Lists(
-                ids, moved[0].dtype, _as_they_lie([s["exp_avg"] for s in states]),
-                _as_they_lie([s["exp_avg_sq"] for s in states]), [s["step"] for s in states], tally,
+                ids, moved[0].dtype, as_they_lie([s["exp_avg"] for s in states]),
+                as_they_lie([s["exp_avg_sq"] for s in states]), [s["step"] for s in states], tally,
             )  # fmt: skip
         return self._lists
 
@@ -112,7 +112,7 @@ class Adam(torch.optim.Adam):
         return state
 
 
-def _as_they_lie(values: list[Tensor]) -> list[Tensor]:
+def as_they_lie(values: list[Tensor]) -> list[Tensor]:
     """Weights in another order as the contiguous tensors that their memory is: torch would copy each in vain."""
     return [v if v.is_contiguous() else v.permute(_slowest_first(v.stride())) for v in values]
 

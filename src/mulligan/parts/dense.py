@@ -78,7 +78,7 @@ def dense(layers: Iterable[nn.Module]) -> Dense | None:
             case nn.BatchNorm1d() if type(layer) is nn.BatchNorm1d and _usual(layer):
                 steps.append(_Norm(layer))
             case Dropout() if layer.masks:
-                steps.append(_Dropout(layer))
+                steps.append(_Dropout(layer, steps[-1] if steps else None))
             case nn.Identity():
                 pass
             case _:
@@ -142,12 +142,14 @@ class _Norm:
 
 
 class _Dropout:
-    def __init__(self, layer: Dropout) -> None:
+    def __init__(self, layer: Dropout, before: Step | None) -> None:
         self.layer = layer
+        # in place where nobody needs what was there: rectifiers read only the sign, and what is dropped has no slope
+        self.in_place = before is not None and not (isinstance(before, _Linear) and before.then == "tanh")
 
     def forward(self, x: Tensor, batches: int) -> tuple[Tensor, tuple[Tensor, ...]]:
         mask = self.layer.mask(x)
-        return x * mask, (_last(mask, batches),)
+        return x.mul_(mask) if self.in_place else x * mask, (_last(mask, batches),)
 
     def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Slopes:
         return slope * kept[0], []

@@ -124,11 +124,16 @@ class Dropout(nn.Module):
     def mask(self, x: Tensor) -> Tensor:
         """What x, on the CPU, is multiplied by: 0 with probability p, elsewhere what keeps the mean."""
         # random_() alone draws 63 bits: every fourth 16-bit number would never be negative.
-        draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        halves = draws.view(torch.int16)[: x.numel()].view(x.shape)
+        if x.shape[-1] % 4 == 0:
+            halves = torch.empty(x.shape, dtype=torch.int16)
+            halves.view(torch.int64).random_(-(2**63), None)
+        else:
+            draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+            halves = draws.view(torch.int16)[: x.numel()].view(x.shape)
         # Compared straight into 0.0 and 1.0: a mask of bools costs three times as much.
-        mask = torch.lt(halves, self.kept - _LEVELS // 2, out=torch.empty_like(halves, dtype=x.dtype))
-        return mask.mul_(_LEVELS / self.kept)
+        kept = self.kept
+        mask = torch.lt(halves, kept - _LEVELS // 2, out=torch.empty(x.shape, dtype=x.dtype))
+        return mask.mul_(_LEVELS / kept)
 
 
 class MinibatchDiscrimination(nn.Module):

@@ -46,7 +46,8 @@ def bce(logits: Tensor, target: float) -> Tensor:
 
 def bce_slope(logits: Tensor, target: float) -> Tensor:
     """The derivative of `bce` by each logit."""
-    return torch.sigmoid(logits).sub_(target).div_(logits.numel())
+    slope = torch.sigmoid(logits)
+    return (slope.sub_(target) if target else slope).div_(logits.numel())
 
 
 def squared(logits: Tensor, target: float) -> Tensor:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch import nn
 
 from mulligan.core.game import Batch, Turn
 from mulligan.nets import mlp
 from mulligan.nets.heads import Discriminator
 from mulligan.parts.dense import Dense, dense
+from mulligan.parts.layers import Dropout
 from mulligan.parts.objectives import Slopes
 from mulligan.parts.samplers import Sampler
 from mulligan.parts.stabilize import Stabilize
@@ -25,20 +27,28 @@ class Written:
 
     def __init__(self, game: Classic, G: Dense, D: Dense) -> None:
         self.game, self.G, self.D = game, G, D
-        self.modules = list(game.modules())
+        layers = list(game.modules())
+        self.modes = [layer for layer in layers if isinstance(layer, nn.BatchNorm1d | Dropout)]
+        self.hooks = [
+            hooks
+            for layer in layers
+            for hooks in (
+                layer._forward_hooks,
+                layer._forward_pre_hooks,
+                layer._backward_hooks,
+                layer._backward_pre_hooks,
+            )
+        ]
 
     def holds(self) -> bool:
         """Whether a round now comes to what is written here: fp32, nothing in eval mode, nobody listening in."""
-        return not torch.is_autocast_enabled("cpu") and all(
-            module.training and not (module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
-            for module in self.modules
-        )
+        training = all(layer.training for layer in self.modes)
+        return training and not any(self.hooks) and not torch.is_autocast_enabled("cpu")
 
     def play(self, data: Iterator[Batch]) -> Iterator[Turn]:
         """One round, as in `Classic.play`: the same law, numbers and gradients up to rounding."""
         game, G, D, objective = self.game, self.G, self.D, self.game.objective
         sampler, slopes, turns = cast(Sampler, game.sampler), cast(Slopes, objective.slopes), game.critic_turns
-
         n, fakes, seen = 0, torch.empty(0), []
 
         for turn in range(1, turns + 1):
@@ -76,8 +86,14 @@ def written(game: Classic) -> Written | None:
         and type(D.body) is mlp.Body
         and D.separable
         and D.conditioning == "none"
-        and all(p.device.type == "cpu" for p in game.parameters())
+        and all(_usual(p) for p in game.parameters())
     ):
         return None
     chain_of_G, chain_of_D = dense(G.layers), dense([*D.body.layers, D.head])
     return Written(game, chain_of_G, chain_of_D) if chain_of_G and chain_of_D else None
+
+
+def _usual(p: nn.Parameter) -> bool:
+    """On the CPU, trained, and with nobody who wants to see its gradient first."""
+    hooks = p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None)
+    return p.device.type == "cpu" and p.requires_grad and not hooks
