@@ -21,6 +21,7 @@ ROUNDS, BATCH = 7, 16
 # without batch norm and running averages, which know only the samples of their own process
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "gan: dropout, lazy r1": ("gan", {"mlp": {"widths": (6, 8), "norm": False}, "stabilize": {"r1": 1.0, "lazy": 3}}),
+    "gan: written out": ("gan", {"mlp": {"widths": (6, 8), "norm": False}, "critic_turns": 2}),
     "r3gan: r1 and r2": ("r3gan", {"width": 8}),
     "wgan_gp: drawn alphas": ("wgan_gp", {"width": 4, "critic_turns": 2}),
     "gan: instance noise, diffaugment": (

@@ -222,6 +222,17 @@ def test_rounds_written_out_are_the_rounds_of_play(name, arguments, shape):
                 )
 
 
+def test_gradients_written_out_are_clipped_as_others():
+    """The engine changes them in place, and each to the same length."""
+    source, found = Points(2), []
+    for way in ("turns", "play"):
+        made = plan("gan", source)
+        made = replace(made, optims={player: replace(o, clip_gradient=0.01) for player, o in made.optims.items()})
+        found.append(rounds(made, source, lambda game, way=way: getattr(game, way))[-1])
+    for name in found[0]:
+        torch.testing.assert_close(found[0][name], found[1][name], rtol=1e-7, atol=1e-9)
+
+
 def test_these_rounds_are_written_out_and_keep_no_graph():
     source = Points(1, 4, 4)
     game = plan("gan", source).game.double()

@@ -167,7 +167,8 @@ class Engine:
             self._zero(player)
             raise NonFinite(player, loss, norm)
         if optim.clip_gradient and norm > optim.clip_gradient:
-            torch._foreach_mul_(grads, optim.clip_gradient / norm)
+            with torch.inference_mode():  # a game may hand over gradients that can't be changed outside of it
+                torch._foreach_mul_(grads, optim.clip_gradient / norm)
         self.optimizers[player].step()
         self._zero(player)
         if optim.clip_weights:
@@ -180,6 +181,7 @@ class Engine:
         for parameter in self.owned[player]:
             parameter.grad = None
 
+    @torch.inference_mode()
     def _mean_gradients(self, grads: list[Tensor], loss: float) -> float:
         flat = torch.cat(
             [g.reshape(-1) for g in grads] + [torch.full((1,), loss, dtype=grads[0].dtype, device=self.device)]

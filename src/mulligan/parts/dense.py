@@ -31,7 +31,7 @@ Slopes = tuple[Tensor | None, Gradients]
 
 
 class Dense:
-    """A chain of Linear, activation, BatchNorm1d and Dropout in training mode. Call it under no_grad."""
+    """A chain of Linear, activation, BatchNorm1d and Dropout in training mode. Call it where nothing keeps a graph."""
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps

@@ -54,7 +54,7 @@ class Written:
         for turn in range(1, turns + 1):
             x, _ = game.draw(data)
             n, batches = len(x), 2 if turn == turns else 1
-            with torch.no_grad():
+            with torch.inference_mode():
                 # G stays as it is until its own turn: D's last batch and that of G's turn come from one pass
                 fakes, seen = G.forward(sampler.latents(batches * n), batches)
                 logits, tape = D.forward(torch.cat([x.flatten(1), fakes[:n]]))
@@ -63,7 +63,7 @@ class Written:
                 gradients = D.backward(tape, slope.unsqueeze(1))
             yield Turn("D", loss, {"real": real, "fake": fake}, gradients)
 
-        with torch.no_grad():
+        with torch.inference_mode():
             logits, tape = D.forward(fakes[n:])
             fake = logits.squeeze(1)
             loss, slope = objective.g(fake, fake), slopes.g(fake)
