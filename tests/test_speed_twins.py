@@ -270,3 +270,26 @@ def test_points_share_a_pass_in_batches_of_any_size():
     judge.D.register_forward_hook(lambda D, x, y: seen.append(len(x[0])))
     judge.judge(torch.randn(500, 2), torch.randn(500, 2))
     assert seen == [1000]
+
+
+def test_gradients_norm_is_that_of_all_entries_in_any_order_of_memory():
+    """Small and large ones, kernels with channels last, a transposed matrix, one entry spread out; nan and inf."""
+    torch.manual_seed(0)
+    grads = [
+        torch.randn(300, 300),
+        torch.randn(300, 400).t(),
+        torch.randn(7),
+        torch.randn(4, 3, 2, 2).contiguous(memory_format=torch.channels_last),
+        torch.randn(70, 30, 8, 8).contiguous(memory_format=torch.channels_last),
+        torch.randn(()).expand(5, 6),
+        torch.randn(()),
+        torch.empty(0),
+    ]
+    plain = torch.cat([g.double().flatten() for g in grads]).norm()
+    assert engine.gradient_norm(grads) == pytest.approx(float(plain), rel=1e-5)
+    assert engine.gradient_norm([]) == 0.0
+    assert engine.gradient_norm([torch.zeros(3)]) == 0.0
+    for spoiled, value in ((0, torch.nan), (2, torch.nan), (1, torch.inf), (3, -torch.inf)):
+        sick = [g.clone() for g in grads]
+        sick[spoiled][(1,) * sick[spoiled].dim()] = value
+        assert not torch.tensor(engine.gradient_norm(sick)).isfinite()

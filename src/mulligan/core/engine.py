@@ -130,7 +130,8 @@ class Engine:
     def backward(self, turn: Turn, share: float = 1.0) -> float:
         """Add the gradient of `share` × loss to the player's parameters, and to nothing else; gives the loss.
 
-        Raises ValueError for a loss that isn't a single number.
+        A gradient that the game has worked out is taken as it is. Raises ValueError for a loss that isn't a single
+        number and for the gradient of a parameter that the player doesn't own.
         """
         loss = turn.loss if share == 1.0 else turn.loss * share
         if loss.numel() != 1:

@@ -24,10 +24,10 @@ class Step(Protocol):
 
     def forward(self, x: Tensor, batches: int) -> tuple[Tensor, tuple[Tensor, ...]]: ...
 
-    def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Slopes: ...
+    def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Back: ...
 
 
-Slopes = tuple[Tensor | None, Gradients]
+Back = tuple[Tensor | None, Gradients]  # the slope of x and those of the weights, as far as asked for
 
 
 class Dense:
@@ -58,7 +58,7 @@ class Dense:
         assert of_x is not None
         return of_x
 
-    def _back(self, tape: Tape, slope: Tensor, of_x: bool, of_weights: bool) -> Slopes:
+    def _back(self, tape: Tape, slope: Tensor, of_x: bool, of_weights: bool) -> Back:
         gradients: Gradients = []
         here: Tensor | None = slope
         for step, kept in zip(reversed(self.steps), reversed(tape), strict=True):
@@ -104,7 +104,7 @@ class _Linear:
         y = multiply(x, self.weight, self.bias, self.then)
         return y, (_last(x, batches), _last(y, batches))
 
-    def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Slopes:
+    def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Back:
         x, y = kept
         found = slopes(slope, x, self.weight, y, self.then, (of_x, of_weights, of_weights))
         return found[0], _named((self.weight, self.bias), found[1:])
@@ -112,12 +112,8 @@ class _Linear:
 
 class _Norm:
     def __init__(self, layer: nn.BatchNorm1d) -> None:
-        self.weight, self.bias, self.eps, self.momentum = (
-            layer.weight,
-            layer.bias,
-            layer.eps,
-            cast(float, layer.momentum),
-        )
+        self.weight, self.bias = layer.weight, layer.bias
+        self.eps, self.momentum = layer.eps, cast(float, layer.momentum)
         self.buffers = cast(dict[str, Tensor], layer._buffers)  # looked up each time: loading a state may replace them
 
     def forward(self, x: Tensor, batches: int) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -133,7 +129,7 @@ class _Norm:
             count.add_(1)
         return y, kept
 
-    def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Slopes:
+    def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Back:
         x, mean, scale = kept
         found = torch.ops.aten.native_batch_norm_backward.default(
             slope, x, self.weight, None, None, mean, scale, True, self.eps, (of_x, of_weights, of_weights)
@@ -151,7 +147,7 @@ class _Dropout:
         mask = self.layer.mask(x)
         return x.mul_(mask) if self.in_place else x * mask, (_last(mask, batches),)
 
-    def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Slopes:
+    def backward(self, slope: Tensor, kept: tuple[Tensor, ...], of_x: bool, of_weights: bool) -> Back:
         return slope * kept[0], []
 
 

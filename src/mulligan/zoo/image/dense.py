@@ -66,7 +66,7 @@ class Written:
         with torch.inference_mode():
             logits, tape = D.forward(fakes[n:])
             fake = logits.squeeze(1)
-            loss, slope = objective.g(fake, fake), slopes.g(fake)
+            loss, slope = objective.g(fake, fake), slopes.g(fake)  # none with slopes looks at the real logits
             gradients = G.backward(seen, D.through(tape, slope.unsqueeze(1)))
         yield Turn("G", loss, gradients=gradients)
 
