@@ -21,11 +21,13 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+# torch-fidelity by itself: only its Inception is used, and the torchvision that it asks for may not fit the torch build
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt "$(TORCH)"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,tensorboard]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps torch-fidelity
 	touch $@
 
 clean:

@@ -65,7 +65,7 @@ def test_ranges_are_recognised_and_said(tmp_path, values, expected, words):
     ("array", "words"),
     [
         (np.full((2, 4, 4), 300.0), "from 300 to 300"),
-        (np.full((2, 4, 4), np.nan), "from nan"),
+        (np.full((2, 4, 4), np.nan), "picture 0 has values that are not finite"),
         (np.array([[[-5, 90]]]), "from -5 to 90"),
         (np.zeros((2, 2, 4, 4, 3)), r"\(2, 2, 4, 4, 3\)"),
         (np.zeros((2, 5, 5, 5)), r"\(2, 5, 5, 5\)"),

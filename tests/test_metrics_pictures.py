@@ -18,7 +18,7 @@ def pictures(n: int = 2, channels: int = 2, size: tuple[int, int] = (13, 15), se
 
 
 def by_windows(x: Tensor, y: Tensor, span: float) -> float:
-    """SSIM of one channel (H, W), window by window, as the paper writes it."""
+    """SSIM of one channel (H, W) with values from 0 to span, window by window, as the paper writes it."""
     at = [math.exp(-((i - 5) ** 2) / (2 * 1.5**2)) for i in range(11)]
     weights = torch.tensor([[a * b for b in at] for a in at], dtype=torch.float64)
     weights /= weights.sum()
@@ -39,8 +39,17 @@ def test_ssim_is_the_papers_window_by_window():
     x, y = pictures(), pictures(seed=1)
     y = 0.7 * x + 0.3 * y
     for i, found in enumerate(ssim(x, y)):
-        expected = sum(by_windows(x[i, c], y[i, c], 2.0) for c in range(2)) / 2
-        assert float(found) == pytest.approx(expected, abs=1e-12)
+        expected = sum(by_windows((x[i, c] + 1) * 127.5, (y[i, c] + 1) * 127.5, 255.0) for c in range(2)) / 2
+        assert float(found) == pytest.approx(expected, abs=1e-6)
+    bytes_of = [(v.double() + 1) * 127.5 for v in (x, y)]
+    torch.testing.assert_close(ssim(*bytes_of, span=255.0, black=0.0), ssim(x.double(), y.double()))
+
+
+def test_a_brighter_picture_of_the_same_things_stays_similar():
+    """Counted from mid-grey, the luminance of a shifted picture would come out as nonsense."""
+    x = pictures(4, 1, (24, 24)) * 0.8
+    assert float(ssim(x, x + 0.1).min()) > 0.9
+    assert float(ms_ssim(x, x + 0.1).min()) > 0.9
 
 
 def test_psnr_is_twenty_decibels_for_a_tenth_of_the_span():

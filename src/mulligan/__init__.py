@@ -16,12 +16,18 @@ __version__ = "0.1.0"
 
 _HOME = {
     "train": "verbs", "load": "verbs", "recipes": "verbs", "Experiment": "experiment",
+    "evaluate": "assess.evaluate", "How": "assess.how", "compare": "assess.compare", "judge": "assess.judge",
+    "bring": "weights.bring",
     "Game": "core.game", "Turn": "core.game", "Clock": "core.clock",
     "Plan": "core.recipe", "recipe": "core.recipe", "Optim": "core.engine", "UserError": "core.errors",
     "Stabilize": "parts.stabilize", "Sampler": "parts.samplers", "open_source": "data",
 }  # fmt: skip
 
 if TYPE_CHECKING:
+    from .assess.compare import compare as compare
+    from .assess.evaluate import evaluate as evaluate
+    from .assess.how import How as How
+    from .assess.judge import judge as judge
     from .core.clock import Clock as Clock
     from .core.engine import Optim as Optim
     from .core.errors import UserError as UserError
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from .verbs import load as load
     from .verbs import recipes as recipes
     from .verbs import train as train
+    from .weights.bring import bring as bring
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,11 @@ commands:
   sample RUN                   pictures from a trained run
   interpolate RUN              a walk through latent space as a GIF
   info RUN                     what a run is and how far it got
+  evaluate RUN                 scores with their protocol; or --fake FOLDER --real FOLDER
+  compare RUN RUN …            scores, samples, curves and cost side by side, as one page
+  augment --data SOURCE        whether generated samples of a rare class help a classifier
+  judge RUN                    a page on which people tell real from generated
+  import FILE                  a run folder from weights of an official implementation
   recipes                      the recipes, one line each
   trust FILE.py                allow runs of others to use this recipe file
 
@@ -68,6 +74,10 @@ def train_options() -> list[tuple[str, Any, Any]]:
         option("log_every", int | None, None, "images between lines of the log"),
         option("sample_every", int | None, None, "images between sample sheets"),
         option("checkpoint_every", int | None, None, "images between checkpoints"),
+        option("metrics", str, "", "scored while training, such as fid,pr: the first one chooses the best checkpoint"),
+        option("score_every", int | None, None, "images between scores (default: with each checkpoint)"),
+        option("score_count", int, 2_000, "samples of a score while training"),
+        option("extractor", str, "auto", "what looks at them: auto, inception, own, or a module such as net.py:make"),
         option("tensorboard", bool, False, "write TensorBoard events too"),
     ]
 
@@ -219,6 +229,15 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train_command, "sample": sample_command, "interpolate": interpolate_command,
     "info": info_command, "recipes": recipes_command, "trust": trust_command,
 }  # fmt: skip
+FURTHER = {"evaluate": "evaluate", "compare": "compare", "augment": "augment", "judge": "judge", "import": "bring"}
+"""Commands with a file of their own in `commands/`, whose function `command` is parsed."""
+
+
+def command_of(name: str) -> Callable[..., None]:
+    """The function behind a word; its file is read only now."""
+    if name in COMMANDS:
+        return COMMANDS[name]
+    return importlib.import_module(f".commands.{FURTHER[name]}", __package__).command
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -235,13 +254,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         print(f"mulligan {__version__}")
         return
-    if argv[0] not in COMMANDS:
-        close = difflib.get_close_matches(argv[0], COMMANDS, n=1, cutoff=0.4)
+    known = [*COMMANDS, *FURTHER]
+    if argv[0] not in known:
+        close = difflib.get_close_matches(argv[0], known, n=1, cutoff=0.4)
         hint = f", did you mean {close[0]!r}?" if close else ""
-        fail(f"unknown command {argv[0]!r}{hint}; the commands are: {', '.join(COMMANDS)}", 2)
+        fail(f"unknown command {argv[0]!r}{hint}; the commands are: {', '.join(known)}", 2)
     from .core.errors import UserError
 
-    command = COMMANDS[argv[0]]
+    command = command_of(argv[0])
     try:
         if command is train_command:
             train_command(argv[1:])

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .core.checkpoints import read_state
 from .core.engine import pick_device
 from .core.errors import UserError
 from .core.recipe import Plan, Recipe, nest
@@ -42,6 +43,7 @@ class Experiment(Run):
         super().__init__(path)
         self.device = pick_device(device)
         self._folded: tuple[Any, list[Tensor], list[int], Any] = (None, [], [], None)
+        self._which: tuple[str, bool] = ("newest", False)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -77,7 +79,34 @@ class Experiment(Run):
             ) from error
         return sampler.to(self.device).eval().requires_grad_(False)
 
+    def use(self, checkpoint: str = "newest", live: bool = False) -> dict[str, Any]:
+        """Take other weights: `newest`, `best` by its score, or a checkpoint's file name; live ones, or their average.
+
+        Gives what is known about them: checkpoint, weights ("ema" or "live"), round, images. Raises UserError where
+        they aren't there.
+        """
+        self._which = (checkpoint, live)
+        self.__dict__.pop("sampler", None)
+        name = self.checkpoints.best() if checkpoint == "best" else checkpoint
+        if name is None:
+            raise UserError(
+                f"no checkpoint of {self.path} has a score: take --checkpoint newest, or train with --metrics"
+            )
+        facts = self._facts_of(name)
+        return {"checkpoint": name, "weights": "live" if live else "ema", **facts}
+
+    def _facts_of(self, name: str) -> dict[str, Any]:
+        if name == "newest":
+            newest = self.checkpoints.newest_first()
+            row = self.checkpoints.index().get(newest[0].name, {}) if newest else {}
+        else:
+            row = self.checkpoints.index().get(name, {})
+        return {"round": row.get("round"), "images": row.get("images")}
+
     def _weights(self) -> dict[str, Tensor]:
+        checkpoint, live = self._which
+        if checkpoint != "newest" or live:
+            return self._state_of(checkpoint, live)
         if self.sampler_file.is_file():
             from safetensors import SafetensorError
             from safetensors.torch import load_file
@@ -92,6 +121,23 @@ class Experiment(Run):
         if state is None:
             raise UserError(f"{self.path} has no weights yet: train it to its first checkpoint")
         return state["average"]
+
+    def _state_of(self, checkpoint: str, live: bool) -> dict[str, Tensor]:
+        newest = self.checkpoints.newest_first()
+        name = self.checkpoints.best() if checkpoint == "best" else checkpoint
+        name = newest[0].name if checkpoint == "newest" and newest else name
+        path = self.checkpoints.folder / str(name)
+        if path not in newest:
+            there = ", ".join(p.name for p in newest) or "none"
+            raise UserError(f"{self.path} has no checkpoint {name!r}: there are {there}; or take newest or best")
+        try:
+            state = read_state(path, self.checkpoints.digests().get(path.name, set()))
+        except Exception as error:  # every reader fails with a class of its own
+            raise UserError(f"checkpoint {path} is damaged ({str(error).splitlines()[0]}): take another one") from error
+        if not live:
+            return state["average"]
+        inside = "sampler."
+        return {k.removeprefix(inside): v for k, v in state["game"].items() if k.startswith(inside)}
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def describe(path: Path) -> str:
         ("changed", changed(settings["recipe"], arguments)),
         (
             "data",
-            f"{data['source']}: {data['count']:,} × {'×'.join(map(str, data['shape']))}"
+            f"{data['source']}: {times(data['count'])}{'×'.join(map(str, data['shape']))}"
             + (f", {len(data['classes'])} classes" if data["classes"] else ""),
         ),
         ("budget", f"{rows[-1]['images'] if rows else 0:,} of {arguments.get('images', 0):,} images"),
@@ -42,8 +42,21 @@ def describe(path: Path) -> str:
         ("files", ", ".join(p.name for p in (run.sampler_file, run.curves, run.log_file) if p.is_file()) or "none yet"),
         ("made with", ", ".join(f"{name} {version}" for name, version in settings.get("versions", {}).items())),
     ]
+    if "imported" in settings:
+        lines = [line for line in lines if line[0] not in ("budget", "numbers", "saved", "best")]
+        facts = settings["imported"]
+        lines[2:2] = [
+            ("imported", f"{facts['file']}, SHA-256 {facts['sha256']}: {facts['network']}"),
+            ("source", facts["source"] or "unknown"),
+            ("licence", facts["licence"] or "unknown"),
+        ]
     lines += [("event", row.get("text", row["event"])) for row in events]
     return "\n".join(f"{name:<10} {text}" for name, text in lines)
+
+
+def times(count: int) -> str:
+    """How many, where that is known."""
+    return f"{count:,} × " if count else ""
 
 
 def changed(recipe: str, arguments: dict[str, object]) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 from . import __version__
+from .assess.scoring import Scoring, words
 from .core.engine import Engine, Precision
 from .core.errors import UserError
 from .core.progress import brief, duration
 from .core.recipe import Plan, Recipe, flatten
 from .core.run import Run, warn
 from .core.trainer import Hooks, Rhythm, Trainer, per_shard
-from .data import open_source
+from .data import Source, open_source
 from .experiment import Experiment
 from .media import curves, for_shape
 from .trust import trust
@@ -44,7 +45,7 @@ def load(path: str | Path, device: str = "auto") -> Experiment:
 
 def train(
     recipe: str,
-    data: str | Path,
+    data: str | Path | Source,
     *,
     out: str | Path | None = None,
     size: int | str | tuple[int, int] | None = None,
@@ -60,31 +61,31 @@ def train(
     sample_every: int | None = None,
     checkpoint_every: int | None = None,
     tensorboard: bool = False,
+    metrics: str | Sequence[str] = (),
+    score_every: int | None = None,
+    score_count: int = 2_000,
+    extractor: str = "auto",
     score: Callable[[nn.Module], float] | None = None,
     **arguments: Any,
 ) -> Experiment:
     """Train a recipe on data in a run folder; an existing folder of the same settings is continued.
 
+    `data`: a folder, an archive, a name, or a Source that is open.
     `arguments` are the recipe's own. `size` is a side, "64x96" (height x width) or a pair. Intervals count images.
-    `score` maps the sampler to a number, lower is better: the best checkpoint is kept. Raises UserError for wrong
-    input with nothing written, Interrupted after a signal, NonFinite where training left the finite numbers.
+    `metrics` (a list, or words with commas; by default those that the recipe names) are scored every `score_every`
+    images on `score_count` samples, and the first one says which checkpoint is the best and stays; or `score` maps the
+    sampler to a number, lower is better. Raises UserError for wrong input with nothing written, Interrupted after a
+    signal, NonFinite where training left the finite numbers.
     """
-    made = find(recipe)
+    made, spec = find(recipe), data.name if isinstance(data, Source) else data
     chosen = made.arguments(arguments)
-    every = intervals(log_every, sample_every, checkpoint_every)
+    every = intervals(log_every, sample_every, checkpoint_every, score_every)
+    scoring = Scoring(words(metrics), score_count, extractor, str(spec), data_root, cache, score)
     engine = Engine(device, seed, precision)
     try:
-        source = open_source(
-            data,
-            size=parse_size(size),
-            channels=channels,
-            root=data_root,
-            cache=cache,
-            max_bad=max_bad,
-            progress=engine.rank == 0,
-        )
+        source = opened(data, parse_size(size), channels, data_root, cache, max_bad, engine.rank == 0)
         run = Experiment(out or Path("runs") / f"{made.name}-{source.name}", str(engine.device))
-        settings = describe(made, chosen, data, source, seed, precision) | {"shards": engine.world * accumulate}
+        settings = describe(made, chosen, str(spec), source, seed, precision) | {"shards": engine.world * accumulate}
         torch.manual_seed(seed)
         with enough_memory(source, engine, chosen):
             plan = made.plan(source, chosen)
@@ -95,16 +96,30 @@ def train(
                 if made.sha256:
                     trust(made.sha256, made.spec)
             with run.locked() if engine.rank == 0 else contextlib.nullcontext():
-                _fit(run, plan, source, engine, settings, every, accumulate, tensorboard, score)
+                _fit(run, plan, source, engine, settings, every, accumulate, tensorboard, scoring)
     finally:
         engine.close()
     run.__dict__.pop("sampler", None)
     return run
 
 
+def opened(
+    data: str | Path | Source, size: tuple[int, int] | None, channels: int | None, root: str | Path | None,
+    cache: str | Path | None, max_bad: float, progress: bool,
+) -> Source:  # fmt: skip
+    """The source of a word or path; one that is open already as it is."""
+    if not isinstance(data, Source):
+        return open_source(
+            data, size=size, channels=channels, root=root, cache=cache, max_bad=max_bad, progress=progress
+        )
+    if size is not None or channels is not None:
+        raise UserError("size and channels are for data that are opened here: give the Source in its own shape")
+    return data
+
+
 def _fit(
     run: Experiment, plan: Plan, source: Any, engine: Engine, settings: dict[str, Any], every: dict[str, int | None],
-    accumulate: int, tensorboard: bool, score: Callable[[nn.Module], float] | None,
+    accumulate: int, tensorboard: bool, scoring: Scoring,
 ) -> None:  # fmt: skip
     # a run that never saved anything has nothing to contradict: out of memory, say, and the next try with less
     fresh, existed = not run.checkpoints.newest_first(), run.exists
@@ -113,10 +128,12 @@ def _fit(
         for note in notes if engine.rank == 0 else ():
             warn(note)
     defaults = {"log": plan.images // 200, "preview": max(plan.images // 10, 5_000), "checkpoint": plan.images // 10}
-    rhythm = Rhythm(**{name: max(every[name] or default, 1) for name, default in defaults.items()})
+    rhythm = Rhythm(
+        **{name: max(every[name] or default, 1) for name, default in defaults.items()}, score=every["score"] or 0
+    )
     hooks = Hooks(
         preview=previewer(run, plan, source),
-        score=score,
+        score=scoring.hook(run, plan, source, engine) if engine.rank == 0 else None,
         log=[tensorboard_writer(run)] if tensorboard and engine.rank == 0 else [],
     )
     trainer = Trainer(plan, source, run, engine, accumulate=accumulate, rhythm=rhythm, hooks=hooks)
@@ -241,7 +258,7 @@ def previewer(run: Experiment, plan: Plan, source: Any) -> Callable[[nn.Module, 
         media.sheet(x.float().cpu(), run.samples / f"{images:010d}.png")
         begun = time.monotonic()
         if images and (images >= plan.images or begun > due):
-            curves.draw_apart(run.rows(), run.curves)
+            curves.draw_apart(run.rows(), run.curves, [row for row in run.scores() if row.get("training")])
             due = time.monotonic() + (time.monotonic() - begun) / CURVES_SHARE
 
     return preview
@@ -302,8 +319,10 @@ def parse_size(size: int | str | tuple[int, int] | None) -> tuple[int, int] | No
     return (sides[0], sides[-1])
 
 
-def intervals(log: int | None, preview: int | None, checkpoint: int | None) -> dict[str, int | None]:
-    given = {"log": log, "preview": preview, "checkpoint": checkpoint}
+def intervals(
+    log: int | None, preview: int | None, checkpoint: int | None, score: int | None = None
+) -> dict[str, int | None]:
+    given = {"log": log, "preview": preview, "checkpoint": checkpoint, "score": score}
     for name, value in given.items():
         if value is not None and value < 1:
             raise UserError(f"the {name} interval is {value} images, but must be at least 1")
@@ -318,6 +337,10 @@ def _check_folder(run: Run) -> None:
         if run.path.is_dir() and not run.exists and any(p.name not in left_by_a_kill for p in run.path.iterdir()):
             raise UserError(
                 f"{run.path} is a folder of other things (it has no recipe.json): name a new one with --out"
+            )
+        if run.exists and "imported" in run.settings():
+            raise UserError(
+                f"{run.path} holds imported weights, without D or optimizers to train on: take another --out"
             )
     except OSError as error:  # a name that is too long, a folder that can't be read
         raise UserError(run.refused(error)) from error

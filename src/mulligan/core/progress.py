@@ -7,6 +7,7 @@ import time
 from typing import Any, Protocol
 
 from .clock import Clock
+from .energy import Energy
 
 
 class Numbers(Protocol):
@@ -23,6 +24,7 @@ class Progress:
         self.pause = 0.2 if self.terminal else 10.0
         self.next = self.started + self.pause
         self.bar: Any = None
+        self.energy = Energy()
 
     def __enter__(self) -> Progress:
         if self.show and self.terminal:
@@ -45,11 +47,13 @@ class Progress:
             self.bar.close()
 
     def rates(self) -> dict[str, float]:
-        """Seconds since the start of this process's part of the run, and images per second over it."""
-        seconds = time.monotonic() - self.started
+        """Seconds since the start of this process's part of the run, images per second over it, and the machine's
+        energy where it can be read."""
+        joules, seconds = self.energy.joules(), time.monotonic() - self.started
         return {
             "seconds": round(seconds, 3),
             "images_per_second": round((self.clock.images - self.first) / max(seconds, 1e-9), 1),
+            **({} if joules is None else {"joules": round(joules, 1)}),
         }
 
     def update(self, numbers: Numbers) -> None:

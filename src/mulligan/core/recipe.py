@@ -42,6 +42,7 @@ class Plan:
     """What a recipe returns.
 
     `batch` and `images` (the budget) count real images, `ema` is the half-life of the sampler's average in images.
+    `metrics` are scored while training; the first one decides which checkpoint is the best.
     """
 
     game: Game
@@ -50,6 +51,7 @@ class Plan:
     images: int
     ema: float = 0.0
     schedule: Schedule = "constant"
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

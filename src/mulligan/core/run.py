@@ -27,7 +27,7 @@ class Run:
         self.path = Path(path)
         self.recipe_file, self.log_file = self.path / "recipe.json", self.path / "log.jsonl"
         self.samples, self.curves = self.path / "samples", self.path / "curves.png"
-        self.sampler_file = self.path / "sampler.safetensors"
+        self.sampler_file, self.scores_file = self.path / "sampler.safetensors", self.path / "scores.jsonl"
         self.checkpoints = Checkpoints(self.path / "checkpoints")
         self._lock: Any = None
         self._complaints: set[str] = set()
@@ -128,13 +128,26 @@ class Run:
         """The lines of `log.jsonl`."""
         return list(read_lines(self.log_file))
 
+    def add_score(self, row: dict[str, Any]) -> None:
+        """Append one line to `scores.jsonl`."""
+        with self.tolerant("scores.jsonl"):
+            append_line(self.scores_file, row)
+
+    def scores(self) -> list[dict[str, Any]]:
+        """The lines of `scores.jsonl`."""
+        return list(read_lines(self.scores_file))
+
     def rewind(self, number: int) -> None:
-        """Drop log lines of rounds that will be played again."""
-        rows = self.rows()
-        kept = [row for row in rows if row.get("round", 0) <= number]
-        if len(kept) < len(rows) or (self.log_file.is_file() and not self.log_file.read_bytes().endswith(b"\n")):
-            with self.tolerant("log.jsonl"):
-                write_whole(self.log_file, "".join(json.dumps(row) + "\n" for row in kept))
+        """Drop log lines, and scores taken while training, of rounds that will be played again."""
+        self._keep(self.log_file, lambda row: row.get("round", 0) <= number)
+        self._keep(self.scores_file, lambda row: not row.get("training") or row.get("round", 0) <= number)
+
+    def _keep(self, file: Path, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        rows = list(read_lines(file))
+        kept = [row for row in rows if wanted(row)]
+        if len(kept) < len(rows) or (file.is_file() and not file.read_bytes().endswith(b"\n")):
+            with self.tolerant(file.name):
+                write_whole(file, "".join(json.dumps(row) + "\n" for row in kept))
 
     def save(self, state: dict[str, Any], number: int, **facts: Any) -> bool:
         """A checkpoint; False, with a warning, where the disk refuses: the run goes on with the older one."""

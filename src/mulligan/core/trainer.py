@@ -28,24 +28,35 @@ STATE = 2
 
 @dataclass
 class Rhythm:
-    """How often, in images; `seconds` is the longest time without a checkpoint."""
+    """How often, in images; `seconds` is the longest time without a checkpoint. A score comes with a checkpoint of its
+    own, by default with each regular one."""
 
     log: int
     preview: int
     checkpoint: int
     seconds: float = 300.0
+    score: int = 0
+
+    def __post_init__(self) -> None:
+        self.score = self.score or self.checkpoint
 
     def after(self, images: int) -> Rhythm:
         """When each is next due."""
-        return Rhythm(*(every * (images // every + 1) for every in (self.log, self.preview, self.checkpoint)))
+        log, preview, checkpoint, score = (
+            every * (images // every + 1) for every in (self.log, self.preview, self.checkpoint, self.score)
+        )
+        return Rhythm(log, preview, checkpoint, score=score)
 
 
 @dataclass
 class Hooks:
-    """What the trainer is handed instead of knowing about pictures: each may be left out."""
+    """What the trainer is handed instead of knowing about pictures: each may be left out.
+
+    `score` maps the sampler and the clock to a number, lower is better.
+    """
 
     preview: Callable[[nn.Module, int], Any] | None = None
-    score: Callable[[nn.Module], float] | None = None
+    score: Callable[[nn.Module, Clock], float] | None = None
     log: list[Callable[[dict[str, Any]], Any]] = field(default_factory=list)
 
 
@@ -93,15 +104,17 @@ class Trainer:
                 done = signalled or clock.images >= clock.budget
                 if self.window.rounds and (done or clock.images >= due.log):
                     self._log(progress)
-                if not signalled and (clock.images >= due.preview or done):
-                    self._preview()
+                scored = not signalled and (clock.images >= due.score or done)
                 if (
                     done
+                    or scored
                     or clock.images >= due.checkpoint
                     or engine.agree(time.monotonic() - saved > self.every.seconds)
                 ):
-                    self._save()
+                    self._save(scored)
                     saved = time.monotonic()
+                if not signalled and (clock.images >= due.preview or done):
+                    self._preview()
                 if done:
                     if signalled:
                         stop.heed()
@@ -178,7 +191,7 @@ class Trainer:
             self.run.write("sample", lambda: hook(self.average.refresh(), self.clock.images))
             self.engine.restore_draws(state)
 
-    def _save(self) -> None:
+    def _save(self, scored: bool) -> None:
         if self.engine.rank:
             return
         sampler = self.average.refresh()
@@ -188,8 +201,10 @@ class Trainer:
             error = NonFinite("", math.nan, math.nan, f"weights are not finite: {', '.join(sick[:3])}")
             raise self._explained(error, "Stopped before saving")
         facts: dict[str, Any] = {"images": self.clock.images}
-        if self.hooks.score:
-            facts["score"] = float(self.hooks.score(sampler))
+        if self.hooks.score and scored:
+            state = self.engine.draws()
+            facts["score"] = float(self.hooks.score(sampler, self.clock))
+            self.engine.restore_draws(state)
         if self.run.save(self.state(), self.clock.round, **facts):
             self.run.write_sampler(
                 sampler, {"round": self.clock.round, "images": self.clock.images, **self.run.settings()}

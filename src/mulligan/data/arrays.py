@@ -147,6 +147,10 @@ def _scale(path: Path, images: np.ndarray) -> tuple[float, float, str]:
     kind = images.dtype.kind
     if kind == "b":
         return 255.0, 0.0, ", true = white"
+    for start, block in zip(range(0, len(images), BLOCK), _blocks(images), strict=True):
+        if kind == "f" and not np.isfinite(block).all():
+            number = start + int((~np.isfinite(block)).reshape(len(block), -1).any(1).argmax())
+            raise UserError(f"{path}: picture {number:,} has values that are not finite (NaN or infinite): remove it.")
     low = min(float(block.min()) for block in _blocks(images))
     high = max(float(block.max()) for block in _blocks(images))
     if kind == "f":

@@ -47,6 +47,7 @@ def _listed(name: str, listing: Listing, request: Request) -> Source:
     if not listing.names and not listing.bad:
         raise UserError(_nothing(listing))
     key = {"kind": "pictures", "stamp": listing.stamp, "size": request.size, "channels": request.channels}
+    key |= {"as_is": True} if request.as_is and request.size is None else {}
     source, contents = packed(name or "pictures", key, request.cache, lambda w: _build(listing, request, w))
     if contents.bad > request.max_bad * contents.total:  # packed earlier under a laxer limit
         raise UserError(f"{contents.bad} of {contents.total} pictures in {listing.title} cannot be used "
@@ -185,11 +186,20 @@ def _size(survey: _Survey, request: Request) -> tuple[tuple[int, int], list[str]
     if not survey.sizes:
         return DEFAULT_SIZE, []
     (common, _), *others = survey.sizes.most_common(4)
-    if not others and max(common) <= KEPT_SIDE:
+    if not others and (request.as_is or max(common) <= KEPT_SIDE):
         return common, []
     found = ", ".join(f"{w}x{h}" for h, w in (common, *(size for size, _ in others)))
+    if request.as_is:
+        raise UserError(
+            f"The pictures are of different sizes ({_sizes(survey)}), and a score depends on how they are "
+            "resized. Give --size, to which all are cropped and resized, or bring them to one size first."
+        )
     what = f"of different sizes ({found}, ...)" if others else f"{found} pixels"
     return DEFAULT_SIZE, [f"The pictures are {what}; they are cropped and resized to 64x64. Change that with --size."]
+
+
+def _sizes(survey: _Survey) -> str:
+    return ", ".join(f"{n:,} of {w}x{h}" for (h, w), n in survey.sizes.most_common(4))
 
 
 def _channels(survey: _Survey, request: Request) -> tuple[int, list[str]]:

@@ -29,14 +29,16 @@ def open_source(
     split: str = "train",
     seed: int = 0,
     progress: bool = True,
+    as_is: bool = False,
 ) -> Source:
     """Open a name from NAMES, a folder or .zip of pictures, or a .npy/.npz file; pictures are packed into a cache once.
 
     size: (height, width), by centre crop and antialiased resize. channels: 1, 3 or 4. root: where named sets lie.
     cache: folder of the packs. max_bad: share of unusable files that may be left out. split: "train" or "test", for
-    named sets. seed: of the toy sets' draw. Raises UserError. A name wins over a folder of that name: write ./digits.
+    named sets. seed: of the toy sets' draw. as_is: without a size, refuse a folder of different sizes instead of
+    resizing it. Raises UserError. A name wins over a folder of that name: write ./digits.
     """
-    request = Request(size, channels, root, cache, max_bad, split, seed, progress)
+    request = Request(size, channels, root, cache, max_bad, split, seed, progress, as_is)
     name = str(spec).lower().replace("-", "_")
     source = _named(name, request) if name in NAMES else _from_path(Path(spec).expanduser(), str(spec), request)
     if name in NAMES and Path(spec).is_dir() and isinstance(spec, str):

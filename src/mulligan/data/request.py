@@ -21,6 +21,7 @@ class Request:
     split: str = "train"
     seed: int = 0
     progress: bool = True
+    as_is: bool = False
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= LARGEST_SIDE for side in self.size):

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .gaussian import Gaussian, finite, frechet_of
+from .bank import Rows, some
+from .gaussian import ROWS, Gaussian, finite, frechet_of
 
 
 class Spread(NamedTuple):
@@ -19,7 +20,7 @@ class Spread(NamedTuple):
     std: float
 
 
-def frechet(a: Tensor, b: Tensor) -> float:
+def frechet(a: Rows, b: Rows) -> float:
     """Fréchet distance between Gaussians fitted to features a (N, F) and b (M, F) (Heusel et al. 2017).
 
     Raises ValueError for fewer than two rows.
@@ -36,7 +37,7 @@ class Extrapolated(NamedTuple):
 
 
 def frechet_infinite(
-    fake: Tensor, real: Gaussian | Tensor, *, points: int = 15, smallest: int | None = None, seed: int = 0
+    fake: Rows, real: Gaussian | Tensor, *, points: int = 15, smallest: int | None = None, seed: int = 0
 ) -> Extrapolated:
     """The Fréchet distance of features fake (N, F) without the bias of a finite N (Chong & Forsyth 2020).
 
@@ -50,12 +51,12 @@ def frechet_infinite(
     smallest = smallest or min(max(len(fake) // 10, fake.shape[1] + 1), len(fake) // 2)
     draw = torch.Generator().manual_seed(seed)
     sizes = np.linspace(smallest, len(fake), points).round().astype(int)
-    found = [frechet_of(Gaussian.of(fake[torch.randperm(len(fake), generator=draw)[:n]]), real) for n in sizes]
+    found = [frechet_of(Gaussian.of(some(fake, torch.randperm(len(fake), generator=draw)[:n])), real) for n in sizes]
     line, covariance = np.polyfit(1 / sizes, found, 1, cov=True)
     return Extrapolated(float(line[1]), float(covariance[1, 1] ** 0.5), found[-1])
 
 
-def frechet_by_class(fake: Tensor, fake_labels: Tensor, real: Tensor, real_labels: Tensor) -> dict[int, float]:
+def frechet_by_class(fake: Rows, fake_labels: Tensor, real: Rows, real_labels: Tensor) -> dict[int, float]:
     """The Fréchet distance inside each class of the real data: features (N, F), (M, F), labels (N,), (M,).
 
     Their mean is the intra-class distance of Miyato & Koyama (2018). Raises ValueError, naming the class, where a side
@@ -63,13 +64,17 @@ def frechet_by_class(fake: Tensor, fake_labels: Tensor, real: Tensor, real_label
     """
     found = {}
     for label in real_labels.unique().tolist():
-        sides = fake[fake_labels == label], real[real_labels == label]
+        sides = _of(fake, fake_labels, label), _of(real, real_labels, label)
         if min(map(len, sides)) < 2:
             raise ValueError(
                 f"class {label} has {len(sides[0])} generated and {len(sides[1])} real samples, not 2 each"
             )
         found[int(label)] = frechet(*sides)
     return found
+
+
+def _of(rows: Rows, labels: Tensor, label: int) -> Rows:
+    return some(rows, (labels == label).nonzero()[:, 0])
 
 
 def mmd(
@@ -89,9 +94,9 @@ def mmd(
     x, y = finite(x).double(), finite(y).double()
 
     def between(a: Tensor, b: Tensor) -> Tensor:
-        if kernel == "polynomial":
-            return (a @ b.T / a.shape[1] + 1) ** degree
-        return (torch.cdist(a, b).square() / (-2 * sigma**2)).exp()
+        if kernel == "polynomial":  # in place: these matrices are the cost of the whole
+            return (a @ b.T).div_(a.shape[1]).add_(1).pow_(degree)
+        return torch.cdist(a, b).square_().div_(-2 * sigma**2).exp_()
 
     def within(a: Tensor) -> Tensor:
         k = between(a, a)
@@ -101,8 +106,8 @@ def mmd(
 
 
 def kernel_distance(
-    fake: Tensor,
-    real: Tensor,
+    fake: Rows,
+    real: Rows,
     *,
     subsets: int = 100,
     size: int = 1000,
@@ -125,7 +130,7 @@ def kernel_distance(
     return Spread(float(np.mean(values)), float(np.std(values)))
 
 
-def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -> Spread:
+def inception_score(logits: Rows, splits: int = 10, seed: int | None = 2020) -> Spread:
     """exp of the mean KL(p(y|x) ‖ p(y)) over splits of the rows of logits (N, K) (Salimans et al. 2016).
 
     A seed shuffles the rows first, as torch-fidelity does; None leaves their order. Raises ValueError for fewer rows
@@ -133,16 +138,22 @@ def inception_score(logits: Tensor, splits: int = 10, seed: int | None = 2020) -
     """
     if len(logits) < splits:
         raise ValueError(f"{splits} splits need at least as many samples, not {len(logits)}")
-    logits = finite(logits).double()
-    if seed is not None:
-        logits = logits[torch.from_numpy(np.random.RandomState(seed).permutation(len(logits)))]
-    scores = []
-    for i in range(splits):
-        log_p = F.log_softmax(logits[i * len(logits) // splits : (i + 1) * len(logits) // splits], 1)
-        p = log_p.exp()
-        terms = torch.where(p > 0, p * (log_p - p.mean(0).log()), 0.0)  # the limit, where 0 · ∞ would be NaN
-        scores.append(float(terms.sum(1).mean().exp()))
+    n = len(logits)
+    order = torch.arange(n) if seed is None else torch.from_numpy(np.random.RandomState(seed).permutation(n))
+    scores = [_score(some(logits, order[i * n // splits : (i + 1) * n // splits])) for i in range(splits)]
     return Spread(float(np.mean(scores)), float(np.std(scores)))
+
+
+def _score(logits: Rows) -> float:
+    """exp(H(p̄) − mean H(p)), which is the mean KL from the mean p̄, row by row."""
+    total, negative = 0.0, 0.0
+    for part in logits.split(ROWS):
+        log_p = F.log_softmax(finite(part).double(), 1)
+        p = log_p.exp()
+        total = total + p.sum(0)
+        negative += float(torch.where(p > 0, p * log_p, 0.0).sum())  # the limit, where 0 · ∞ would be NaN
+    mean = torch.as_tensor(total) / len(logits)
+    return float(np.exp(negative / len(logits) - float(torch.special.xlogy(mean, mean).sum())))
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 1000, seed: int = 2020) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .bank import Rows
+
 ROWS = 8192
 """Rows of a matrix that are made float64 at a time."""
 
@@ -21,8 +23,8 @@ class Gaussian:
         self.scatter = torch.empty(0, 0, dtype=torch.float64)
 
     @classmethod
-    def of(cls, features: Tensor) -> Gaussian:
-        """Of a whole matrix (N, F)."""
+    def of(cls, features: Rows) -> Gaussian:
+        """Of a whole matrix (N, F), in memory or in a file."""
         found = cls()
         for part in features.split(ROWS):
             found.add(part)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .bank import Rows, some
 from .neighbours import nearest
 
 
@@ -25,7 +26,7 @@ class Memorisation:
     distances: Tensor
 
 
-def memorisation(fake: Tensor, train: Tensor, held_out: Tensor, *, worst: int = 16, seed: int = 0) -> Memorisation:
+def memorisation(fake: Tensor, train: Rows, held_out: Rows, *, worst: int = 16, seed: int = 0) -> Memorisation:
     """Of features fake (N, F), train (M, F) and held_out (K, F).
 
     For `share` and `ratio` the larger of train and held_out is thinned to the smaller, since more neighbours are
@@ -36,7 +37,7 @@ def memorisation(fake: Tensor, train: Tensor, held_out: Tensor, *, worst: int = 
     draw = torch.Generator().manual_seed(seed)
     size = min(len(train), len(held_out))
     near, far = (
-        nearest(fake, v[torch.randperm(len(v), generator=draw)[:size]] if len(v) > size else v)[0]
+        nearest(fake, some(v, torch.randperm(len(v), generator=draw)[:size]) if len(v) > size else v)[0]
         for v in (train, held_out)
     )
     whole, index = nearest(fake, train)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .bank import PART, Rows
 from .gaussian import finite
 
 BLOCK = 1024
@@ -71,10 +72,21 @@ def radii(x: Tensor, k: int, half: bool = False) -> Tensor:
     return torch.cat([distance.kthvalue(k + 1, 1).values for _, distance in blocks(x, x, half)])
 
 
-def nearest(x: Tensor, to: Tensor) -> tuple[Tensor, Tensor]:
+def nearest(x: Tensor, to: Rows) -> tuple[Tensor, Tensor]:
     """Distance (N,) of each row of x (N, F) to its nearest row of `to` (M, F), and the number (N,) of that row."""
-    found = [distance.min(1) for _, distance in blocks(finite(x.flatten(1)), finite(to.flatten(1)))]
-    return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
+    x = finite(x.flatten(1))
+    distance = torch.full((len(x),), torch.inf, dtype=torch.float64)
+    index = torch.zeros(len(x), dtype=torch.int64)
+    start = 0
+    for part in to.split(PART):
+        part = finite(part.flatten(1))
+        for rows, each in blocks(x, part):
+            best = each.min(1)
+            nearer = best.values < distance[rows]
+            distance[rows] = torch.where(nearer, best.values, distance[rows])
+            index[rows] = torch.where(nearer, best.indices + start, index[rows])
+        start += len(part)
+    return distance, index
 
 
 def blocks(a: Tensor, b: Tensor, half: bool = False) -> Iterator[tuple[Tensor, Tensor]]:

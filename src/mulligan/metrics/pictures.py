@@ -18,18 +18,20 @@ def psnr(x: Tensor, y: Tensor, span: float = 2.0) -> Tensor:
     return 10 * (span**2 / (x - y).square().flatten(1).mean(1)).log10()
 
 
-def ssim(x: Tensor, y: Tensor, span: float = 2.0) -> Tensor:
+def ssim(x: Tensor, y: Tensor, span: float = 2.0, black: float = -1.0) -> Tensor:
     """Structural similarity (N,) in [-1, 1] of pictures x, y (N, C, H, W), the mean over channels and windows.
+
+    Values lie between black and black + span; the luminance of the formula counts from black.
 
     Wang, Bovik, Sheikh & Simoncelli (2004): Gaussian windows of 11 pixels, sigma 1.5, only where they fit. Raises
     ValueError for sides below 11 pixels.
     """
     x, y = _alike(x, y)
-    whole, _ = _compared(x, y, span)
+    whole, _ = _compared(x - black, y - black, span)
     return whole
 
 
-def ms_ssim(x: Tensor, y: Tensor, span: float = 2.0, scales: int | None = None) -> Tensor:
+def ms_ssim(x: Tensor, y: Tensor, span: float = 2.0, scales: int | None = None, black: float = -1.0) -> Tensor:
     """Multi-scale SSIM (N,) in [0, 1] of pictures x, y (N, C, H, W) (Wang, Simoncelli & Bovik 2003, eq. 7).
 
     scales: 5 in the paper, which take 161 pixels; None takes as many as fit, their exponents scaled to sum 1. Raises
@@ -40,6 +42,7 @@ def ms_ssim(x: Tensor, y: Tensor, span: float = 2.0, scales: int | None = None) 
     if scales is not None and not 1 <= scales <= most:
         raise ValueError(f"{scales} scales do not fit into {x.shape[2]}x{x.shape[3]} pixels: take 1 to {most}")
     exponents = SCALES[: scales or most]
+    x, y = x - black, y - black
     product = x.new_ones(len(x))
     for scale, exponent in enumerate(exponents):
         whole, structure = _compared(x, y, span)

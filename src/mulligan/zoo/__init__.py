@@ -10,7 +10,7 @@ from mulligan.core.recipe import REGISTRY, Recipe, from_file, nearest
 SHELF = {
     name: f"mulligan.zoo.image.{name}"
     for name in (
-        "gan", "dcgan", "lsgan", "wgan", "wgan_gp", "sngan",
+        "gan", "dcgan", "radford", "lsgan", "wgan", "wgan_gp", "sngan",
         "cgan", "acgan", "projection", "infogan", "unrolled", "r3gan",
     )
 }  # fmt: skip

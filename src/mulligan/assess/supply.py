@@ -1,0 +1,130 @@
+"""Where samples come from, in blocks that any process can make by itself: a run's generator, or a data source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..core.errors import UserError
+from ..core.stream import Rows, shuffled
+from ..media.image import to_uint8
+
+BLOCK = 256
+"""Samples in a block. Each has its own random stream, so the same samples come whatever the batch and the processes."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """uint8 pictures (n, C, H, W) or float32 points (n, d), and their labels (n,) where there are any."""
+
+    x: Tensor
+    y: Tensor | None
+
+
+class Supply(Protocol):
+    """`count` samples in blocks of BLOCK, numbered from 0."""
+
+    count: int
+
+    def block(self, number: int) -> Block: ...
+
+
+def blocks_of(count: int) -> int:
+    return -(-count // BLOCK)
+
+
+class Decoder(Protocol):
+    """The part of a sampler that is used here."""
+
+    latent: int
+    classes: int
+
+    def latents(self, n: int, generator: torch.Generator | None = None) -> Tensor: ...
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor: ...
+
+
+@dataclass
+class Generated:
+    """Samples of a generator. Block b draws from a stream of (seed, b).
+
+    `shares` (classes,) is how often each label is asked for; without it, evenly. `truncation` scales the latents, which
+    is the truncation trick of BigGAN by scale (1 is off).
+    """
+
+    sampler: Decoder
+    count: int
+    seed: int = 0
+    batch: int = 64
+    shares: Tensor | None = None
+    truncation: float = 1.0
+
+    def block(self, number: int) -> Block:
+        n = min(BLOCK, self.count - number * BLOCK)
+        draw = torch.Generator().manual_seed(seed_of(self.seed, number))
+        z = self.sampler.latents(BLOCK, draw)[:n] * self.truncation
+        y = self._labels(draw)[:n].to(z.device) if self.sampler.classes else None
+        with torch.no_grad(), _own_draws(seed_of(self.seed, number)):
+            parts = [
+                self.sampler.decode(z[i : i + self.batch], None if y is None else y[i : i + self.batch]).float().cpu()
+                for i in range(0, n, self.batch)
+            ]
+        x = torch.cat(parts)
+        return Block(as_files(x, number * BLOCK), None if y is None else y.cpu())
+
+    def _labels(self, draw: torch.Generator) -> Tensor:
+        shares = torch.ones(self.sampler.classes) if self.shares is None else self.shares
+        return torch.multinomial(shares, BLOCK, replacement=True, generator=draw)
+
+
+@dataclass
+class Stored:
+    """Samples of a data source in random order, which follows from the seed; all of them, or the first `count`."""
+
+    source: Rows
+    count: int
+    seed: int = 0
+
+    def block(self, number: int) -> Block:
+        import numpy as np
+
+        places = np.arange(number * BLOCK, min((number + 1) * BLOCK, self.count))
+        rows = self.source.gather(torch.from_numpy(shuffled(places, len(self.source), self.seed, 0)))
+        return Block(rows["x"], rows.get("y"))
+
+
+def seed_of(seed: int, number: int) -> int:
+    """A seed for each pair: neighbours have nothing in common after torch's own scrambling."""
+    return (seed * 0x9E3779B97F4A7C15 + number + 1) % 2**63
+
+
+def as_files(x: Tensor, first: int = 0) -> Tensor:
+    """Pictures as they would be read from files, 8 bits a channel; points as they are.
+
+    Raises UserError for values that aren't finite, which rounding would hide.
+    """
+    whole = x.flatten(1).isfinite().all(1)
+    if not bool(whole.all()):
+        number = first + int((~whole).nonzero()[0, 0])
+        raise UserError(
+            f"sample {number:,} has values that are NaN or infinite: the generator is broken. Look at the log of its "
+            "training, and score an earlier checkpoint with --checkpoint"
+        )
+    return to_uint8(x) if x.dim() == 4 else x.float()
+
+
+class _own_draws:
+    """Noise that a generator draws inside follows from the block, and the caller's streams stay as they were."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __enter__(self) -> None:
+        self.state = torch.get_rng_state()
+        torch.default_generator.manual_seed(self.seed)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_rng_state(self.state)

@@ -1,0 +1,33 @@
+"""What a format says about a file that it knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Found:
+    """A generator in a file, told as a recipe of the house and the tensors of its sampler.
+
+    `network` is what it is, in words, and `layout` whose names its tensors have. `arguments` and `data` are as in
+    `recipe.json`. `recipe_sha256` is that of a user's recipe file; `source` and `licence` are empty where unknown.
+    """
+
+    network: str
+    layout: str
+    recipe: str
+    arguments: dict[str, Any]
+    data: dict[str, Any]
+    tensors: dict[str, Tensor]
+    source: str = ""
+    licence: str = ""
+    recipe_sha256: str = ""
+
+
+def imported(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The data of a run that was not trained here; `shape` is that of one picture."""
+    facts = {"source": f"{name} (imported weights: the data isn't here)", "name": name, "shape": list(shape)}
+    return {**facts, "classes": [], "count": 0, "fingerprint": ""}
