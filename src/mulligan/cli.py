@@ -231,6 +231,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }  # fmt: skip
 FURTHER = {"evaluate": "evaluate", "compare": "compare", "augment": "augment", "judge": "judge", "import": "bring"}
 """Commands with a file of their own in `commands/`, whose function `command` is parsed."""
+WORDS = {"train", "augment"}
+"""Commands that take their words as they are: what there is to ask for depends on the recipe."""
 
 
 def command_of(name: str) -> Callable[..., None]:
@@ -263,8 +265,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     command = command_of(argv[0])
     try:
-        if command is train_command:
-            train_command(argv[1:])
+        if argv[0] in WORDS:
+            command(argv[1:])
         else:
             tyro.cli(command, args=argv[1:], prog=f"mulligan {argv[0]}")
     except UserError as error:
