@@ -49,7 +49,7 @@ def test_training_never_loads_the_plotting_library(tmp_path):
 def test_drawing_takes_a_hundredth_of_the_time_and_the_end_is_always_drawn(tmp_path, monkeypatch):
     clock, drawn = [1000.0], []
 
-    def draw(rows, path):
+    def draw(rows, path, scores):
         drawn.append(clock[0])
         clock[0] += 2.0  # seconds
 

@@ -50,8 +50,8 @@ def test_distances_rise_with_every_step_away_from_the_real(net, halves, change):
     steps = [net(change(other, amount))[0] for amount in ((0, 0.2, 0.4, 0.8) if change is noisy else (0, 1, 2, 3))]
     distances = [frechet(step, seen) for step in steps]
     kernels = [kernel_distance(step, seen, subsets=10, size=500).mean for step in steps]
-    assert distances == sorted(distances)
-    assert kernels == sorted(kernels)
+    assert distances == sorted(set(distances))
+    assert kernels == sorted(set(kernels))
     assert distances[0] < 0.02 * distances[-1], "real against real is near zero"
     assert abs(kernels[0]) < 0.02 * kernels[-1]
 
@@ -61,7 +61,7 @@ def test_distances_rise_and_coverage_falls_with_every_class_that_is_missing(net,
     seen, features = net(real)[0], net(other)[0]
     kept = [features[labels < classes] for classes in (10, 8, 5, 2)]
     distances, found = [frechet(f, seen) for f in kept], [prdc(seen, f) for f in kept]
-    assert distances == sorted(distances)
+    assert distances == sorted(set(distances))
     assert [f.coverage for f in found] == sorted((f.coverage for f in found), reverse=True)
     assert found[0].coverage > 0.85
     assert found[-1].coverage < 0.3
@@ -74,7 +74,7 @@ def test_distances_rise_with_every_mode_that_is_missing(net, halves):
     repeated = [features[torch.arange(COUNT) % modes] for modes in (COUNT, 200, 50, 10)]
     distances = [frechet(f, seen) for f in repeated]
     recalls = [precision_recall(seen, f).recall for f in repeated]
-    assert distances == sorted(distances)
+    assert distances == sorted(set(distances))
     assert recalls == sorted(recalls, reverse=True)
     assert recalls[0] > 0.85 > 0.1 > recalls[-1]
 

@@ -60,6 +60,7 @@ def evaluate(
     how = how or How()
     wanted = chosen(metrics) if metrics else []
     engine = Engine(device, how.seed)
+    engine.settle()  # kernel matrices come and go by the hundred
     told = say or (lambda text: print(text, file=sys.stderr, flush=True))
     told = told if engine.rank == 0 else (lambda text: None)
     opening = sides.Opening(size, channels, data_root, cache, max_bad, split, held_out, engine.rank == 0)
