@@ -182,6 +182,7 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("no held-out data", ["run", "--metrics", "memorisation"], "--held-out SOURCE"),
     ("no mixture", ["run", "--metrics", "modes"], "ring and grid"),
     ("no stack", ["run", "--metrics", "stacked"], "stacked_mnist"),
+    ("no classes", ["run", "--metrics", "is"], "metric is needs an extractor that names classes"),
     ("no trunk", ["run", "--metrics", "lpips"], "--heads"),
     ("count", ["run", "--count", "1"], "--count 1: at least 2"),
     ("repeats", ["run", "--repeats", "0"], "--repeats 0: at least 1"),
@@ -325,3 +326,35 @@ def test_python_gives_scores(here):
     (score,) = scores
     assert score.error is None
     assert json.dumps(score.row())
+
+
+def test_the_official_generator_of_svhn_is_imported_sampled_and_scored(here, tmp_path, capsys):
+    weights = Path(__file__).resolve().parents[2] / "shared/weights/svhn_dcgan_radford"
+    if not weights.is_dir():
+        pytest.skip("the official DCGAN's weights are not beside this checkout")
+    main(["import", str(weights / "svhn_dcgan_generator_state_dict.pt"), "-o", str(tmp_path / "svhn")])
+    main(
+        [
+            "sample",
+            str(tmp_path / "svhn"),
+            "-n",
+            "400",
+            "--seed",
+            "9",
+            "--out",
+            str(tmp_path / "own"),
+            "--device",
+            "cpu",
+        ]
+    )
+    noise = folder_of(tmp_path / "noise", torch.rand(400, 3, 32, 32) * 2 - 1)
+    (tmp_path / "net.py").write_text(NET.replace("torch.nn.LazyLinear(24)", "torch.nn.Linear(3072, 24)"))
+    words = ["--extractor", f"{tmp_path / 'net.py'}:make", "--count", "400", "--repeats", "1", "--device", "cpu"]
+    found = []
+    for reference in (tmp_path / "own", noise):
+        assert run(str(tmp_path / "svhn"), "--reference", str(reference), "--metrics", "fid", *words) == 0
+        found.append(scored(tmp_path / "svhn")[-1])
+    own, other = found
+    assert own["value"] < 2 * own["floor"] < 0.05 * other["value"]
+    assert run(str(tmp_path / "svhn"), *words) == 2
+    assert "the real data with --reference" in capsys.readouterr().err

@@ -74,8 +74,8 @@ def test_higher_is_better_for_a_score_that_says_so(tmp_path, net, monkeypatch):
 def test_scoring_changes_nothing_about_the_training(tmp_path, net):
     options: dict[str, Any] = {"images": 320, "checkpoint_every": 160, **SMALL}
     plain = mulligan.train("cgan", "digits", out=tmp_path / "plain", **options)
-    scored = mulligan.train("cgan", "digits", out=tmp_path / "scored", metrics="fid,kid", score_every=64, score_count=60,
-                            extractor=net, **options)  # fmt: skip
+    scoring = {"metrics": "fid,kid", "score_every": 64, "score_count": 60, "extractor": net}
+    scored = mulligan.train("cgan", "digits", out=tmp_path / "scored", **scoring, **options)
     assert helpers.differences(helpers.newest(plain.path), helpers.newest(scored.path)) == []
     assert len(rows(scored.path)) == 10
 
@@ -115,7 +115,8 @@ import dataclasses
 @recipe("me")
 def mine(data, *, images: int = 96):
     made = find("dcgan")
-    return dataclasses.replace(made.plan(data, made.arguments({"images": images, "width": 8, "batch": 32})), metrics=("fid",))
+    plan = made.plan(data, made.arguments({"images": images, "width": 8, "batch": 32}))
+    return dataclasses.replace(plan, metrics=("fid",))
 """
     (tmp_path / "mine.py").write_text(recipe, encoding="utf-8")
     run = mulligan.train(

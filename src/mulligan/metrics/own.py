@@ -77,9 +77,9 @@ def own_extractor(
 
     source: uint8 (C, H, W) as `shape`, with "y" where labelled. It learns to name the classes; without labels, or with
     fewer than two classes, by which of four turns a picture was turned (Gidaris et al. 2018), and then has no logits.
-    A damaged file is trained again and a folder that can't be written is passed over, both with a warning. Below about
-    a thousand pictures it knows them by heart: then even new real ones lie away from them, so compare with the floor of
-    real pictures that it wasn't trained on.
+    It is trained on every second picture, so that the others, which it hasn't seen, tell how far new real ones lie
+    away: below about a thousand pictures it knows its own by heart. A damaged file is trained again and a folder that
+    can't be written is passed over, both with a warning.
     """
     labelled = classes >= 2 and "y" in source.gather(torch.zeros(1, dtype=torch.int64))
     outputs = classes if labelled else 4
@@ -91,7 +91,9 @@ def own_extractor(
         net = _trained(source, outputs, labelled, device, f"extractor {clean}" if progress else "")
         _write(file, net)
     task = f"named {classes} classes" if labelled else "told four turns of a picture apart"
-    words = f"as they are, {_sides(shape)}, to [-1, 1]; a small classifier that {task} of {clean}"
+    words = (
+        f"as they are, {_sides(shape)}, to [-1, 1]; a small classifier that {task} of every second picture of {clean}"
+    )
     return Own(clean, digest(net), words, shape, labelled, net.to(device).eval())
 
 
@@ -102,6 +104,19 @@ def digest(net: torch.nn.Module) -> str:
         total.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
         total.update(value.numpy().tobytes())
     return total.hexdigest()
+
+
+class Even:
+    """Every second row, from the first one on."""
+
+    def __init__(self, source: Rows) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return (len(self.source) + 1) // 2
+
+    def gather(self, indices: Tensor) -> Batch:
+        return self.source.gather(2 * indices)
 
 
 class Turned:
@@ -140,13 +155,11 @@ def _trained(source: Rows, outputs: int, labelled: bool, device: torch.device | 
             bar.total = steps
             bar.update()
 
-        if labelled:
-            return fit(source, None, outputs, seed=SEED, device=device, report=report)
-        # moved a little, so that the border of a picture doesn't tell how it was turned
-        steps = default_steps(len(source))
-        return fit(
-            Turned(source), None, outputs, seed=SEED, steps=steps, augment=("crop",), device=device, report=report
-        )
+        half = Even(source)
+        rows, steps = half if labelled else Turned(half), default_steps(len(source))
+        # Moved a little, so that the border of a picture doesn't tell how it was turned, and so that none is known by
+        # heart: of new digits, 65 % lay among those that it has seen without that, 88 % with it.
+        return fit(rows, None, outputs, seed=SEED, steps=steps, augment=("crop",), device=device, report=report)
 
 
 def _tensors(net: torch.nn.Module) -> dict[str, Tensor]:

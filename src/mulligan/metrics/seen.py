@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from .bank import Rows, few, some
@@ -65,10 +64,3 @@ class Seen:
         if self.pictures is None:
             raise ValueError("these samples are no pictures")
         return few(self.pictures, KEPT).float() / 127.5 - 1
-
-
-def halves(seen: Seen, seed: int = 0) -> tuple[Seen, Seen]:
-    """Two random halves of equal size."""
-    order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(seed))
-    middle = len(seen) // 2
-    return seen.of(order[:middle].sort().values), seen.of(order[middle : 2 * middle].sort().values)
