@@ -149,6 +149,11 @@ def test_a_folder_has_an_error_by_leaving_groups_out(here, tmp_path, capsys):
     assert run("--fake", str(fake), "--real", str(real), *QUICK, "--metrics", "fid") == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("fd_"))
     assert float(line.split()[2]) > 0
+    out = tmp_path / "scores.jsonl"
+    assert run("--fake", str(fake), "--real", str(real), *QUICK, "--metrics", "fid", "--out", str(out)) == 0
+    (row,) = (json.loads(text) for text in out.read_text().splitlines())
+    assert row["protocol"]["fake"] == "folder"
+    assert row["error"] == pytest.approx(float(line.split()[2]), abs=0.01)
 
 
 def test_pairs_by_psnr_and_ssim(here, tmp_path, capsys):
@@ -182,6 +187,7 @@ REFUSED: list[tuple[str, list[str], str]] = [
     ("no held-out data", ["run", "--metrics", "memorisation"], "--held-out SOURCE"),
     ("no mixture", ["run", "--metrics", "modes"], "ring and grid"),
     ("no stack", ["run", "--metrics", "stacked"], "stacked_mnist"),
+    ("held-out labels", ["labelled", "--metrics", "cas", "--held-out", "real"], "held-out data with labels"),
     ("no classes", ["run", "--metrics", "is"], "metric is needs an extractor that names classes"),
     ("no trunk", ["run", "--metrics", "lpips"], "--heads"),
     ("count", ["run", "--count", "1"], "--count 1: at least 2"),
@@ -270,7 +276,7 @@ def test_live_weights_and_older_checkpoints_are_others(here):
     assert len(set(found.values())) == 3
 
 
-def test_every_metric_of_a_labelled_run(here, tmp_path):
+def test_every_metric_of_a_labelled_run(here, tmp_path, capsys):
     """Held-out pictures by --held-out; the extractor names classes."""
     x, y = (mulligan.open_source("digits").tensors[key].numpy() for key in ("x", "y"))
     np.savez(tmp_path / "kept.npz", x=x[:400, 0], y=y[:400])
@@ -284,6 +290,12 @@ def test_every_metric_of_a_labelled_run(here, tmp_path):
     assert rows["fd"]["protocol"]["labels"] == "as often as in the real data"
     assert (here / "labelled" / "memorisation.png").is_file()
     assert 0 <= rows["memorised"]["value"] <= 1
+    assert sum(rows["class_kl"]["details"].values()) == pytest.approx(1, abs=1e-4)
+    assert rows["intra_fd"]["value"] == pytest.approx(sum(rows["intra_fd"]["details"].values()) / 10)
+    assert "details" not in rows["fd"]
+    said = capsys.readouterr().out
+    assert "classes    0: " in said
+    assert "memorisation.png" in said
 
 
 def test_cas_of_a_labelled_run(here, tmp_path, monkeypatch):

@@ -87,9 +87,9 @@ def test_other_logits_are_refused(shape: tuple[int, int]):
 @pytest.mark.skipif(not (SHARED / "data" / "mnist").is_dir(), reason="MNIST is not beside this checkout")
 def test_real_stacked_digits_are_named_by_a_classifier_of_single_ones(tmp_path, monkeypatch):
     """Against the labels that they were stacked by: hardly a mode is missed."""
-    from mulligan.metrics import classifier
+    from mulligan.metrics import own
 
-    monkeypatch.setattr(classifier, "default_steps", lambda count: 200)
+    monkeypatch.setattr(own, "default_steps", lambda count: 200)
     source = open_source("stacked_mnist", root=SHARED / "data", progress=False)
     rows = source.gather(torch.arange(1500))
     digits = source.digits  # type: ignore[attr-defined]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..core.checkpoints import append_line
 from ..core.engine import Engine
 from ..core.errors import UserError
 from ..data.mnist import Stacked
@@ -49,13 +51,14 @@ def evaluate(
     max_bad: float = 0.01,
     how: How | None = None,
     record: bool = True,
+    out: str | Path | None = None,
     say: Callable[[str], None] | None = None,
 ) -> list[Score]:
     """Scores of a run, or of the pictures in `fake` against those in `real`; appended to the run's `scores.jsonl`.
 
     metrics: keys of the shelf (metrics/shelf.py). reference: real data, where they aren't the run's own; split: train
-    or test of a named set. Under torchrun every process does its share, and rank 0 returns the scores. Raises UserError
-    for wrong input with nothing written.
+    or test of a named set. out: a file of JSON lines that takes the scores, too. Under torchrun every process does its
+    share, and rank 0 returns the scores. Raises UserError for wrong input with nothing written.
     """
     how = how or How()
     wanted = chosen(metrics) if metrics else []
@@ -74,12 +77,23 @@ def evaluate(
         for note in both.notes:
             told(f"note: {note}")
         scores = _scores(both, wanted or chosen(usual(both.source)), how, engine, cache, told)
-        if record and both.run is not None and engine.rank == 0:
-            for score in scores:
-                both.run.add_score(score.row())
+        if record and engine.rank == 0:
+            keep(scores, both, out)
     finally:
         engine.close()
     return scores
+
+
+def keep(scores: Sequence[Score], both: Sides, out: str | Path | None) -> None:
+    """Add the scores to the run's `scores.jsonl`, and to a file that is named. Raises UserError."""
+    for score in scores:
+        if both.run is not None:
+            both.run.add_score(score.row())
+    try:
+        for score in scores if out is not None else ():
+            append_line(Path(str(out)), score.row())
+    except OSError as error:
+        raise UserError(f"can't write {out} ({error.strerror or error}): name another file with --out") from error
 
 
 def usual(source: Source) -> tuple[str, ...]:
@@ -111,24 +125,25 @@ def _scores(
         return []
     found = [fake for fake in fakes if fake is not None]
     warn_of_bias(panel, found[0], say)
-    values, spread = _measured(both, panel, found, how)
+    details: dict[str, Any] = {}
+    values, spread = _measured(both, panel, found, how, details)
     floor, words = panel.floor()
     facts = protocol.facts(both, panel, how, count, words)
     told = notes(panel)
     return [
         Score(metric.key, name, *spread[name], tuple(each[name] for each in values), better, floor.get(name), note,
-              protocol.of(facts, metric, panel.eyes(metric)), both.facts())
+              protocol.of(facts, metric, panel.eyes(metric)), both.facts(), details.get(metric.key))
         for name, (metric, better, note) in told.items()
     ]  # fmt: skip
 
 
 def _measured(
-    both: Sides, panel: Panel, fakes: list[Seen], how: How
+    both: Sides, panel: Panel, fakes: list[Seen], how: How, details: dict[str, Any]
 ) -> tuple[list[Values], dict[str, tuple[float, float | None]]]:
     """The values of each repeat, and of each name value and error.
 
     A run makes fresh samples for each repeat. A folder has only those that it has: one value, and an error by leaving
-    out one of `repeats` groups at a time.
+    out one of `repeats` groups at a time. `details` takes what is more than numbers, of the first one.
     """
     if both.run is not None:
         values = []
@@ -136,10 +151,11 @@ def _measured(
             case = panel.case(fake, path=both.path(panel.perceptual or panel.extractor, how.seed + i))
             values.append(panel.values(case))
             if i == 0:
+                details |= case.details
                 both.look_closer(case, how.seed, how.batch)
         return values, {name: mean_error([each[name] for each in values]) for name in values[0]}
     assert panel.real is not None
-    whole = panel.values(panel.case(fakes[0]))
+    whole = panel.values(panel.case(fakes[0], details=details))
     parts = [
         panel.values(panel.case(fakes[0].of(index), partners=panel.real.of(index) if both.pairs else None))
         for index in _all_but_one(len(fakes[0]), how.repeats)

@@ -168,6 +168,7 @@ class Given:
             "classes": self.logits and not isinstance(self.source, Stacked),
             "labels": self.fake_labels and self.real_labels,
             "held-out": self.held,
+            "held-labels": self.held_labels,
             "mixture": self.source.name in MIXTURES,
             "stacked": isinstance(self.source, Stacked) and self.logits,
             "sampler": self.sampler,

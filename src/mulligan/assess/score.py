@@ -28,15 +28,17 @@ class Score:
     note: str
     protocol: dict[str, Any]
     facts: dict[str, Any]
+    details: Any = None
 
     def row(self) -> dict[str, Any]:
         """A line of `scores.jsonl`."""
-        return {
+        row = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"), "metric": self.metric, "name": self.name,
             "value": _json(self.value), "error": self.error,
             "values": [_json(value) for value in self.values],
             "better": self.better, "floor": self.floor, "note": self.note, **self.facts, "protocol": self.protocol,
         }  # fmt: skip
+        return row if self.details is None else {**row, "details": self.details}
 
 
 def _json(value: float) -> float | None:

@@ -79,7 +79,6 @@ class Sides:
     pairs: bool = False
     resized: bool = False
     sampler: Decoder | None = None
-    made: list[Path] = field(default_factory=list)
 
     def most(self, count: int) -> int:
         """As many samples as there can be."""
@@ -117,9 +116,11 @@ class Sides:
         else:
             labels = self.fake is not None and "y" in self.fake.tensors and self.fake.classes == self.source.classes
         walks = self.sampler is not None and (trunk or hasattr(extractor, "floats"))
+        held = self.held
+        named = held is not None and "y" in held.tensors and held.classes == self.source.classes
         return Given(
-            self.source.shape, logits, labels, "y" in self.source.tensors, self.held is not None,
-            self.held is not None and "y" in self.held.tensors, self.source, walks, trunk, self.pairs,
+            self.source.shape, logits, labels, "y" in self.source.tensors, held is not None, named, self.source, walks,
+            trunk, self.pairs,
         )  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
@@ -154,9 +155,9 @@ class Sides:
 
     def look_closer(self, case: Case, seed: int, batch: int) -> None:
         """The picture of the pairs that look most like copies, where memorisation was measured."""
-        if self.run is None or "worst" not in case.details or len(self.source.shape) != 3:
+        if self.run is None or "memorisation" not in case.details or len(self.source.shape) != 3:
             return
-        pairs = torch.tensor(case.details["worst"])
+        pairs = torch.tensor(case.details["memorisation"])
         fakes = _picked(self.fakes(len(case.fake), seed, batch), pairs[:, 0])
         reals = _picked(Stored(self.source, len(case.real), seed), pairs[:, 1])
         from ..media.image import grid, save_png
@@ -164,7 +165,6 @@ class Sides:
         sheet = torch.stack([fakes, reals], 1).flatten(0, 1)
         path = self.run.path / "memorisation.png"
         self.run.write("memorisation.png", lambda: save_png(grid(sheet, columns=8), path))
-        self.made.append(path)
 
 
 def _picked(supply: Supply, numbers: Tensor) -> Tensor:

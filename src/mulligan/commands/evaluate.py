@@ -41,6 +41,7 @@ def command(
     truncation: Annotated[float, arg(help="factor on the latents; 1 is off")] = 1.0,
     size: Annotated[str | None, arg(help="for --fake and --real: one side, or height x width")] = None,
     channels: Annotated[int | None, arg(help="for --fake and --real: 1, 3 or 4")] = None,
+    out: Annotated[Path | None, arg(help="a file of JSON lines that the scores are added to")] = None,
     seed: int = 0,
     batch: Annotated[int, arg(help="pictures at a time; it doesn't change the scores")] = 64,
     device: Annotated[str, arg(help="auto, cpu, cuda, cuda:1 or mps")] = "auto",
@@ -60,7 +61,7 @@ def command(
     scores = evaluate(
         run, metrics=keys, fake=fake, real=real, reference=reference, held_out=held_out, split=split,
         size=parse_size(size), channels=channels, truncation=truncation, checkpoint=checkpoint, live=live,
-        device=device, data_root=data_root, cache=cache, max_bad=max_bad, how=how,
+        device=device, data_root=data_root, cache=cache, max_bad=max_bad, how=how, out=out,
     )  # fmt: skip
     if not scores:
         return  # a rank above 0
@@ -68,5 +69,10 @@ def command(
     print("\n" + "\n".join(protocol.lines(max((s.protocol for s in scores), key=lambda p: len(p["extractor"])))))
     if any(score.note == NOT_FID for score in scores):
         print(f"{NOT_FID}: another network looked. Compare only with numbers of the same name and protocol.")
-    if run is not None:
-        print(f"appended   {run / 'scores.jsonl'}")
+    for score in scores:
+        if score.metric in ("classes", "intra") and score.details:
+            print(f"{score.metric:<10} " + ", ".join(f"{name}: {value:.4g}" for name, value in score.details.items()))
+    if any(score.metric == "memorisation" for score in scores) and run is not None:
+        print(f"pairs      {run / 'memorisation.png'}")
+    for path in filter(None, (run and run / "scores.jsonl", out)):
+        print(f"appended   {path}")

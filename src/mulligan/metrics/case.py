@@ -72,6 +72,7 @@ NEEDS = {
     "classes": "an extractor that names classes: labelled data, or the official Inception",
     "labels": "a generator with labels, and labelled real data of the same classes",
     "held-out": "real data that were kept aside: a set with a test split, or --held-out SOURCE",
+    "held-labels": "held-out data with labels of the same classes",
     "mixture": "the toys ring and grid, whose modes are known",
     "stacked": "stacked_mnist as the real data",
     "sampler": "a run, not a folder, and features of unrounded pictures: the extractor `own`, or LPIPS by --heads",

@@ -23,7 +23,7 @@ from .memorisation import Memorisation, memorisation
 from .modes import modes
 from .neighbours import prdc, precision_recall
 from .pictures import psnr, similarity, ssim
-from .seen import Seen
+from .seen import NEIGHBOURS, Seen
 
 PR_K, DC_K, SUBSETS, SUBSET, SPLITS, PAIRS = 3, 5, 100, 1000, 10, 1000
 
@@ -47,7 +47,7 @@ def _classes(case: Case) -> tuple[float, ...]:
     assert case.fake.logits is not None
     assert case.real.logits is not None
     found = class_shares(case.fake.logits, int(case.fake.logits.shape[1]), case.real.logits)
-    case.details["classes"] = [round(share, 6) for share in found.shares]
+    case.details["classes"] = {str(i): round(share, 6) for i, share in enumerate(found.shares)}
     return (found.kl,)
 
 
@@ -55,7 +55,7 @@ def _intra(case: Case) -> tuple[float, ...]:
     assert case.fake.labels is not None
     assert case.real.labels is not None
     found = frechet_by_class(case.fake.features, case.fake.labels, case.real.features, case.real.labels)
-    case.details["by_class"] = {str(label): value for label, value in found.items()}
+    case.details["intra"] = {str(label): value for label, value in found.items()}
     return (sum(found.values()) / len(found),)
 
 
@@ -79,7 +79,7 @@ def memory(case: Case) -> Memorisation:
 
 def _memorisation(case: Case) -> tuple[float, ...]:
     found = memory(case)
-    case.details["worst"] = found.worst.tolist()
+    case.details["memorisation"] = found.worst.tolist()
     return found.share, found.ratio
 
 
@@ -163,21 +163,21 @@ SHELF: dict[str, Metric] = {
             "improved precision and recall (Kynkäänniemi et al. 2019)",
             (Value("precision", "higher"), Value("recall", "higher")),
             _precision_recall,
-            settings={"k": PR_K},
+            settings={"k": PR_K, "most": NEIGHBOURS},
         ),
         Metric(
             "dc",
             "density and coverage (Naeem et al. 2020)",
             (Value("density", ""), Value("coverage", "higher")),
             _density_coverage,
-            settings={"k": DC_K},
+            settings={"k": DC_K, "most": NEIGHBOURS},
         ),
         Metric(
             "mind",
             "sliced Wasserstein-2 distance of features, × 3 F",
             _lower("mind"),
             lambda c: (sliced_wasserstein(c.fake.near(), c.real.near()),),
-            settings={"projections": 1000},
+            settings={"projections": 1000, "most": NEIGHBOURS},
         ),
         Metric(
             "msssim",
@@ -254,7 +254,7 @@ SHELF: dict[str, Metric] = {
                 Value("gan_test", "higher"),
             ),
             _cas,
-            ("pictures", "labels", "held-out"),
+            ("pictures", "labels", "held-out", "held-labels"),
             by="none",
             floor=False,
         ),
