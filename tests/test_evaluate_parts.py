@@ -104,14 +104,14 @@ def test_a_sample_that_is_not_finite_is_named():
         as_files(x, 256)
 
 
-def test_stored_samples_are_all_of_the_set_once_in_an_order_that_follows_from_the_seed():
+def test_stored_samples_are_all_of_the_set_once_in_one_random_order():
     source = open_source("digits")
-    blocks = [Stored(source, len(source), 1).block(i).x for i in range(-(-len(source) // BLOCK))]
+    blocks = [Stored(source, len(source)).block(i).x for i in range(-(-len(source) // BLOCK))]
     rows = torch.cat(blocks).flatten(1)
     whole = source.tensors["x"].flatten(1)
     assert torch.equal(rows.sort(0).values, whole.sort(0).values)
     assert not torch.equal(rows, whole)
-    assert torch.equal(Stored(source, 300, 1).block(0).x, blocks[0])
+    assert torch.equal(Stored(source, 300).block(0).x, blocks[0])
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64])
@@ -144,7 +144,7 @@ def panel(source: Source, extractor: Projection, cache, keys=("fid", "kid", "pr"
 def test_statistics_are_kept_and_give_the_same_numbers(tmp_path, monkeypatch):
     source, extractor = open_source("digits"), Projection()
     first = panel(source, extractor, tmp_path)
-    fake = first.see(Stored(source, 500, 9), "")
+    fake = first.see(Stored(source, 500), "")
     values = first.values(first.case(fake))
     calls = []
     monkeypatch.setattr(Projection, "__call__", lambda self, x: calls.append(len(x)))
@@ -154,11 +154,11 @@ def test_statistics_are_kept_and_give_the_same_numbers(tmp_path, monkeypatch):
     assert torch.equal(again.real.labels, first.real.labels)  # type: ignore[union-attr,arg-type]
 
 
-@pytest.mark.parametrize("change", ["data", "extractor", "preprocessing", "count", "seed"])
+@pytest.mark.parametrize("change", ["data", "extractor", "preprocessing", "count"])
 def test_statistics_are_never_used_for_anything_else(tmp_path, change):
     source, extractor = open_source("digits"), Projection()
     panel(source, extractor, tmp_path, count=500)
-    other, count, seed = Projection(), 500, 0
+    other, count = Projection(), 500
     if change == "data":
         x = source.tensors["x"].clone()
         x[0, 0, 0, 0] += 1
@@ -171,11 +171,9 @@ def test_statistics_are_never_used_for_anything_else(tmp_path, change):
         other.name = extractor.name
     elif change == "preprocessing":
         other.preprocessing = "x / 128"
-    elif change == "count":
-        count = 400
     else:
-        seed = 1
-    key = known.key_of(source.fingerprint, count, seed, other)
+        count = 400
+    key = known.key_of(source.fingerprint, count, other)
     assert known.recalled(known.folder_of(source.name, key, tmp_path), key) is None
 
 
@@ -193,6 +191,30 @@ def test_damaged_statistics_are_worked_out_again(tmp_path, file, capsys):
     assert panel(source, extractor, tmp_path).real is not None
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kept_features_pictures_and_labels_belong_together(tmp_path, seed):
+    """Whatever the seed of the first evaluation was, and that of a later one."""
+    source, extractor = open_source("digits"), Projection()
+    panel(source, extractor, tmp_path)
+    again = Panel(chosen(["fid"]), extractor, source, None, Alone(CPU), seed=seed, cache=tmp_path, progress=False)
+    seen = again.prepared().real
+    assert seen is not None
+    index = torch.arange(300)
+    torch.testing.assert_close(extractor(seen.pictures[index])[0], seen.features[index])  # type: ignore[index]
+    block = Stored(source, len(source)).block(0)
+    assert torch.equal(block.x, seen.pictures[torch.arange(256)])  # type: ignore[index]
+    assert torch.equal(block.y, seen.labels[:256])  # type: ignore[index,arg-type]
+
+
+def test_the_floor_has_the_odd_rows_against_the_even_ones(tmp_path):
+    """An extractor of the data set's own has been trained on the even ones."""
+    x = torch.randint(0, 256, (100, 1, 8, 8), dtype=torch.uint8)
+    source = Source("rows", {"x": x, "y": torch.arange(100)}, (), "rows")
+    odd, even = panel(source, Projection(), tmp_path)._unseen_and_seen()
+    assert set(odd.labels.tolist()) == set(range(1, 100, 2))  # type: ignore[union-attr]
+    assert set(even.labels.tolist()) == set(range(0, 100, 2))  # type: ignore[union-attr]
+
+
 def test_a_key_in_the_wrong_folder_is_not_believed(tmp_path):
     source, extractor = open_source("digits"), Projection()
     panel(source, extractor, tmp_path)
@@ -200,7 +222,7 @@ def test_a_key_in_the_wrong_folder_is_not_believed(tmp_path):
     content = json.loads(facts.read_text())
     content["key"]["fingerprint"] = "another"
     facts.write_text(json.dumps(content))
-    key = known.key_of(source.fingerprint, 0, 0, extractor)
+    key = known.key_of(source.fingerprint, len(source), extractor)
     assert known.recalled(facts.parent, key) is None
 
 

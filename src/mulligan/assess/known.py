@@ -26,10 +26,10 @@ VERSION = 1
 FACTS, FEATURES, LOGITS, LABELS, SUMS = "facts.json", "features.f32", "logits.f32", "labels.i64", "sums.f64"
 
 
-def key_of(fingerprint: str, count: int, seed: int, extractor: Extractor) -> dict[str, Any]:
-    """All that decides what is seen: the data's contents, which of them, the extractor's weights, its preprocessing."""
+def key_of(fingerprint: str, count: int, extractor: Extractor) -> dict[str, Any]:
+    """All that decides what is seen: the data's contents, how many, the extractor's weights, its preprocessing."""
     return {
-        "version": VERSION, "fingerprint": fingerprint, "count": count, "seed": seed if count else 0,
+        "version": VERSION, "fingerprint": fingerprint, "count": count,
         "extractor": extractor.name, "sha256": extractor.sha256, "preprocessing": extractor.preprocessing,
     }  # fmt: skip
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from ..core.errors import UserError
-from ..core.stream import shuffled
 from ..data.mnist import Stacked
 from ..data.source import Source
 from ..metrics import modes as mixtures
@@ -21,7 +20,7 @@ from ..metrics.lpips import Lpips
 from ..metrics.seen import KEPT, Seen
 from . import known
 from .looking import look
-from .supply import Stored, Supply
+from .supply import Stored, Supply, order
 from .team import Team
 
 TRAINED_ON = 10_000
@@ -59,10 +58,9 @@ class Panel:
         return self
 
     def _known(self, source: Source, count: int) -> Seen | None:
-        whole = count >= len(source)
-        key = known.key_of(source.fingerprint, 0 if whole else count, self.seed, self.extractor)
+        supply = Stored(source, min(count, len(source)))
+        key = known.key_of(source.fingerprint, supply.count, self.extractor)
         folder = known.folder_of(source.name, key, self.cache)
-        supply = Stored(source, min(count, len(source)), self.seed)
         seen = known.recalled(folder, key) if self.engine.rank == 0 else None
         if not self.engine.agree(seen is not None):
             seen = self.see(supply, f"looking at {source.name}")
@@ -141,7 +139,7 @@ class Panel:
     def _unseen_and_seen(self) -> tuple[Seen, Seen]:
         """Two halves. An extractor of the data set's own has been trained on the even rows: they are the second one."""
         assert self.real is not None
-        rows = torch.from_numpy(shuffled(np.arange(len(self.real)), len(self.source), self.seed, 0))
+        rows = order(np.arange(len(self.real)), len(self.source))
         odd, even = (rows % 2 == 1).nonzero()[:, 0], (rows % 2 == 0).nonzero()[:, 0]
         count = min(len(odd), len(even))
         return self.real.of(odd[:count]), self.real.of(even[:count])

@@ -86,7 +86,7 @@ class Sides:
 
     def fakes(self, count: int, seed: int, batch: int) -> Supply:
         if self.fake is not None:
-            return Stored(self.fake, count, seed)
+            return Stored(self.fake, count)
         assert self.sampler is not None
         return Generated(self.sampler, count, seed, batch, self.shares(), self.truncation)
 
@@ -159,7 +159,7 @@ class Sides:
             return
         pairs = torch.tensor(case.details["memorisation"])
         fakes = _picked(self.fakes(len(case.fake), seed, batch), pairs[:, 0])
-        reals = _picked(Stored(self.source, len(case.real), seed), pairs[:, 1])
+        reals = _picked(Stored(self.source, len(case.real)), pairs[:, 1])
         from ..media.image import grid, save_png
 
         sheet = torch.stack([fakes, reals], 1).flatten(0, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,8 @@ from ..media.image import to_uint8
 
 BLOCK = 256
 """Samples in a block. Each has its own random stream, so the same samples come whatever the batch and the processes."""
+ORDER = 2020
+"""Seed of the order of stored samples. Another number than a run's, whose batches it must not follow."""
 
 
 @dataclass(frozen=True)
@@ -82,18 +85,23 @@ class Generated:
 
 @dataclass
 class Stored:
-    """Samples of a data source in random order, which follows from the seed; all of them, or the first `count`."""
+    """Samples of a data source in a random order that is always the same; all of them, or the first `count`.
+
+    One order for everything: features that were kept, the pictures and labels that go with them, and pairs.
+    """
 
     source: Rows
     count: int
-    seed: int = 0
 
     def block(self, number: int) -> Block:
-        import numpy as np
-
         places = np.arange(number * BLOCK, min((number + 1) * BLOCK, self.count))
-        rows = self.source.gather(torch.from_numpy(shuffled(places, len(self.source), self.seed, 0)))
+        rows = self.source.gather(order(places, len(self.source)))
         return Block(rows["x"], rows.get("y"))
+
+
+def order(places: np.ndarray, count: int) -> Tensor:
+    """The rows at these places of the order of a source of `count` rows."""
+    return torch.from_numpy(shuffled(places, count, ORDER, 0))
 
 
 def seed_of(seed: int, number: int) -> int:
