@@ -275,3 +275,14 @@ def test_help_names_every_metric():
     from mulligan.commands.evaluate import KEYS
 
     assert KEYS.split(", ") == list(SHELF)
+
+
+def test_lpips_says_so_in_the_name():
+    class Eyes:
+        name, sha256, preprocessing, official = "lpips_vgg", "0" * 64, "", True
+
+    class Other:
+        name, sha256, preprocessing, official = "distance_vgg@12345678", "1" * 64, "", False
+
+    assert SHELF["lpips"].names(Eyes()) == ("pairs_lpips_vgg",)
+    assert SHELF["ppl"].names(Other()) == ("ppl_distance_vgg@12345678",)

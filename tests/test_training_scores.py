@@ -46,6 +46,9 @@ def test_scores_come_on_their_own_interval_with_a_checkpoint_each(tmp_path, net)
     index = run.checkpoints.index()
     fids = [row["value"] for row in found if row["metric"] == "fid"]
     assert [row["score"] for row in index.values()] == pytest.approx(fids)
+    from mulligan.info import describe
+
+    assert f"{found[-3]['name']} {found[-3]['value']:.4g} (while training)" in describe(run.path)
     best = found[3 * fids.index(min(fids))]
     assert run.checkpoints.best() == f"round-{best['round']:09d}.pt"
 

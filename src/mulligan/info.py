@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from .core.progress import brief
 from .core.recipe import flatten
@@ -39,6 +40,7 @@ def describe(path: Path) -> str:
             or "no checkpoint yet",
         ),
         ("best", run.checkpoints.best() or "no score was asked for"),
+        ("scores", scores(run.scores())),
         ("files", ", ".join(p.name for p in (run.sampler_file, run.curves, run.log_file) if p.is_file()) or "none yet"),
         ("made with", ", ".join(f"{name} {version}" for name, version in settings.get("versions", {}).items())),
     ]
@@ -52,6 +54,19 @@ def describe(path: Path) -> str:
         ]
     lines += [("event", row.get("text", row["event"])) for row in events]
     return "\n".join(f"{name:<10} {text}" for name, text in lines)
+
+
+def scores(rows: list[dict[str, Any]]) -> str:
+    """The newest value of each score that was asked for after training, and of each taken on the way."""
+    newest = {(row.get("name"), row.get("training", False)): row for row in rows if row.get("value") is not None}
+    words = [
+        f"{name} {row['value']:.4g}"
+        + ("" if row.get("error") is None else f" ± {row['error']:.2g}")
+        + (" (while training)" if training else "")
+        for (name, training), row in newest.items()
+        if not training or (name, False) not in newest
+    ]
+    return ", ".join(words) or "none yet: mulligan evaluate"
 
 
 def times(count: int) -> str:

@@ -202,9 +202,7 @@ class Trainer:
             raise self._explained(error, "Stopped before saving")
         facts: dict[str, Any] = {"images": self.clock.images}
         if self.hooks.score and scored:
-            state = self.engine.draws()
-            facts["score"] = float(self.hooks.score(sampler, self.clock))
-            self.engine.restore_draws(state)
+            facts["score"] = float(self.hooks.score(sampler, self.clock))  # random draws start anew with each round
         if self.run.save(self.state(), self.clock.round, **facts):
             self.run.write_sampler(
                 sampler, {"round": self.clock.round, "images": self.clock.images, **self.run.settings()}
