@@ -89,7 +89,10 @@ def test_scores_of_rounds_that_are_played_again_are_dropped(tmp_path, net):
     path = run.scores_file
     whole = path.read_text()
     (run.checkpoints.folder / "round-000000006.pt").unlink()
-    path.write_text(whole + json.dumps({"name": "fd", "training": False, "round": 6}) + "\n")
+    *first, last = whole.splitlines()
+    stale = json.dumps({**json.loads(last), "value": 999.0})  # of a round that will be played again
+    asked = json.dumps({"name": "fd", "training": False, "round": 6})
+    path.write_text("\n".join([*first, stale, asked]) + "\n")
     mulligan.train("dcgan", "digits", out=tmp_path / "run", images=192, **options)
     again = Run(tmp_path / "run").scores()
     assert sum(not row["training"] for row in again) == 1  # one that a user asked for stays
