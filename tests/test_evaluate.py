@@ -173,6 +173,16 @@ def test_pairs_by_psnr_and_ssim(here, tmp_path, capsys):
     assert found[0]["psnr"] == pytest.approx(20 * math.log10(2 / 0.05), abs=0.15)
     assert found[1]["psnr"] == pytest.approx(20 * math.log10(2 / 0.2), abs=0.05)
     assert 0.9 < found[1]["ssim"] < found[0]["ssim"] <= 1
+    for name, count in (("few", 20), ("many", 40)):
+        np.save(tmp_path / f"{name}.npy", x[:count, 0].numpy())
+    assert run("--fake", str(tmp_path / "few.npy"), "--real", str(tmp_path / "many.npy"), *words) == 2
+    assert "as many generated as real pictures" in capsys.readouterr().err
+    renamed = tmp_path / "renamed"
+    for i, file in enumerate(sorted((tmp_path / "fake0.2").iterdir())):
+        renamed.mkdir(exist_ok=True)
+        (renamed / f"x{i:03d}.png").write_bytes(file.read_bytes())
+    assert run("--fake", str(renamed), "--real", str(real), *words) == 2
+    assert "pairs of equal names" in capsys.readouterr().err
     other = folder_of(tmp_path / "other", x[:20])
     assert run("--fake", str(other), "--real", str(real), *words) == 2
     assert "pairs of equal names" in capsys.readouterr().err
