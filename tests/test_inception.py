@@ -386,3 +386,26 @@ def test_downloaded_weights_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for _ in range(2):
         assert inception(None, tmp_path / "cache", CPU).official
     assert asked == [kept]
+
+
+@needs_fidelity
+def test_with_the_right_checksum_and_no_other_a_number_is_called_fid(official, weights, tmp_path, monkeypatch, capsys):
+    import numpy as np
+
+    from mulligan.cli import main
+
+    draw = np.random.default_rng(0)
+    for name in ("fake", "real"):
+        np.save(tmp_path / f"{name}.npy", draw.integers(0, 256, (10, 16, 16, 3), dtype=np.uint8))
+    words = ["evaluate", "--fake", str(tmp_path / "fake.npy"), "--real", str(tmp_path / "real.npy"), "--device", "cpu",
+             "--metrics", "fid,kid,is", "--repeats", "1"]  # fmt: skip
+    main([*words, "--weights", str(weights)])
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()[2:5]] == ["fid", "kid", "is"]
+    assert inception_file.SHA256 in said.out
+    assert "not comparable with FID" not in said.out
+    assert "10 samples for 2,048 feature dimensions" in said.err
+    monkeypatch.setattr(inception_file, "SHA256", "0" * 64)
+    with pytest.raises(SystemExit):
+        main([*words, "--weights", str(weights)])
+    assert "is not the Inception of the FID paper" in capsys.readouterr().err
