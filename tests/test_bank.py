@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from mulligan import UserError
+from mulligan.metrics import bank as banks
+from mulligan.metrics import neighbours
 from mulligan.metrics.bank import Bank, View, few, some
 from mulligan.metrics.distances import (
     frechet,
@@ -30,8 +32,11 @@ def banked(rows: torch.Tensor, parts: int = 37) -> Bank:
     return bank
 
 
+@pytest.mark.parametrize("small", [0, 1 << 20])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8, torch.int64])
-def test_rows_come_back_as_they_were(dtype):
+def test_rows_come_back_as_they_were(dtype, small, monkeypatch):
+    """Read one by one, or, of a small bank, all at once."""
+    monkeypatch.setattr(banks, "SMALL", small)
     rows = (random(100, 12, 0) * 50).to(dtype).view(100, 3, 4)
     bank = banked(rows, 7)
     assert bank.shape == (100, 3, 4)
@@ -63,8 +68,16 @@ def test_distances_of_banks_are_those_of_tensors():
     labels = torch.arange(500) % 3
     by_class = frechet_by_class(A, labels, B, labels[:400]), frechet_by_class(a, labels, b, labels[:400])
     assert by_class[0] == pytest.approx(by_class[1], rel=1e-12)
-    assert torch.equal(nearest(a, B)[1], torch.cdist(a.double(), b.double()).argmin(1))
     assert memorisation(a, B, A).ratio == memorisation(a, b, a).ratio
+
+
+def test_nearest_goes_through_a_bank_part_by_part(monkeypatch):
+    monkeypatch.setattr(neighbours, "PART", 60)
+    a, b = random(90, 8, 1), random(400, 8, 2)
+    distance, index = nearest(a, banked(b))
+    expected = torch.cdist(a.double(), b.double()).min(1)
+    torch.testing.assert_close(distance, expected.values)
+    assert torch.equal(index, expected.indices)
 
 
 def test_few_is_a_choice_at_random_of_no_more_than_asked():
