@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,7 +72,7 @@ class Generated:
         draw = torch.Generator().manual_seed(seed_of(self.seed, number))
         z = self.sampler.latents(BLOCK, draw)[:n] * self.truncation
         y = self._labels(draw)[:n].to(z.device) if self.sampler.classes else None
-        with torch.no_grad(), _own_draws(seed_of(self.seed, number)):
+        with torch.no_grad(), _own_draws(seed_of(self.seed, number), z.device):
             parts = [
                 self.sampler.decode(z[i : i + self.batch], None if y is None else y[i : i + self.batch]).float().cpu()
                 for i in range(0, n, self.batch)
@@ -124,15 +126,12 @@ def as_files(x: Tensor, first: int = 0) -> Tensor:
     return to_uint8(x) if x.dim() == 4 else x.float()
 
 
-class _own_draws:
+@contextlib.contextmanager
+def _own_draws(seed: int, device: torch.device) -> Iterator[None]:
     """Noise that a generator draws inside follows from the block, and the caller's streams stay as they were."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.state = torch.get_rng_state()
-        torch.default_generator.manual_seed(self.seed)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_rng_state(self.state)
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
+        yield
