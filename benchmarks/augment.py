@@ -50,9 +50,9 @@ def main() -> None:
         stop(str(error))
     text = report.read_text(encoding="utf-8")
     if args.write:
-        args.write.write_text(
-            "\n".join(line for line in text.split("\n") if not line.startswith("![")), encoding="utf-8"
-        )
+        words = text.partition("## The rare class, real and generated")[0]  # pictures of others aren't passed on
+        words = "\n".join(line for line in words.split("\n") if not line.startswith("!["))
+        args.write.write_text(words.rstrip() + "\n", encoding="utf-8")
     seconds = [row.get("gan_seconds", 0) for row in read_lines(out / "results.jsonl") if row["arm"] == "gan"]
     print(json.dumps({"benchmark": f"augment-{args.set}", "torch": torch.__version__, "gan_seconds": seconds}))
 
