@@ -81,6 +81,8 @@ def scorer(
     opening = Opening(None, None, root, cache, 1.0, "train", None, True)
     held = opening.held(spec, source.shape)
     kind = "own" if extractor == "auto" and device.type == "cpu" else extractor
+    if kind != extractor and len(source.shape) == 3:
+        print("scores on a CPU: the data set's own extractor looks; --extractor inception for FID", file=sys.stderr)
     return Scorer(run, source, held, spec, metrics, device, classes=classes, count=count, extractor=kind, cache=cache)
 
 

@@ -148,6 +148,8 @@ def turned(x: Tensor, which: int) -> Tensor:
 def _trained(source: Rows, outputs: int, labelled: bool, device: torch.device | str, title: str) -> SmallNet:
     from tqdm import tqdm
 
+    if title:
+        print(f"training the {title}, once: it is kept in the cache", file=sys.stderr, flush=True)
     # disable=None: no bar where stderr is a file
     with tqdm(desc=title, unit=" steps", file=sys.stderr, disable=None if title else True, leave=False) as bar:
 
