@@ -181,7 +181,8 @@ def warn_of_bias(panel: Panel, fake: Seen, say: Callable[[str], None]) -> None:
     text = f"warning: {few:,} samples for {fake.width:,} feature dimensions: a Fréchet distance is biased upwards"
     if len(fake) >= 20 and len(panel.real) >= 2:
         found = frechet_infinite(fake.features, panel.real.gaussian(), seed=panel.seed)
-        text += f", here by about {max(found.plain - found.value, 0):.3g} of {found.plain:.4g}"
+        bias = found.plain - found.value
+        text += f", here by about {bias:.3g} of {found.plain:.4g}" if 0 < bias <= found.plain else ""
     say(f"{text}. Take more samples (--count), and compare only numbers of equal counts")
 
 

@@ -91,7 +91,8 @@ def frechet_given(
     root = vectors[:, len(first) - rank_a :] * values[len(first) - rank_a :].clamp(min=0).sqrt()
     product = torch.linalg.eigvalsh(root.T @ second @ root)
     overlap = product[max(rank_a - rank_b, 0) :].clamp(min=0).sqrt().sum()
-    return float((mean_a - mean_b).square().sum() + first.trace() + second.trace() - 2 * overlap)
+    distance = (mean_a - mean_b).square().sum() + first.trace() + second.trace() - 2 * overlap
+    return float(distance.clamp(min=0))  # of a set from itself, rounding may leave less than nothing
 
 
 def finite(features: Tensor) -> Tensor:
