@@ -67,7 +67,7 @@ def notes(panel: Panel) -> dict[str, tuple[Metric, str, str]]:
     found = {}
     for metric in panel.metrics:
         eyes = panel.eyes(metric)
-        note = NOT_FID if metric.by == "extractor" and eyes is not None and not eyes.official else ""
+        note = NOT_FID if eyes is not None and not eyes.official else ""
         for name, value in zip(metric.names(eyes), metric.values, strict=True):
             found[name] = (metric, value.better, note)
     return found
