@@ -219,3 +219,16 @@ def test_path_length_leaves_out_a_hundredth_on_either_side():
     lengths = torch.arange(1, 201).double()
     lengths[-1] = 1e9
     assert path_length(lengths) == pytest.approx(float(lengths[1:199].mean()), rel=0.01)
+
+
+def test_frechet_of_nearly_singular_covariances_is_that_of_their_axes():
+    """Both have the same axes, along which they are as wide as 100 and as thin as 0.0001."""
+    draw = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(60, 60, generator=draw, dtype=torch.float64)).Q
+    first = torch.logspace(4, -8, 60, dtype=torch.float64)
+    second = first * (1 + torch.rand(60, generator=draw, dtype=torch.float64))
+    exact = float((first.sqrt() - second.sqrt()).square().sum())
+    covariances = [(axes * widths) @ axes.T for widths in (first, second)]
+    zero = torch.zeros(60, dtype=torch.float64)
+    found = frechet_given(zero, (covariances[0] + covariances[0].T) / 2, zero, (covariances[1] + covariances[1].T) / 2)
+    assert found == pytest.approx(exact, rel=1e-9)
