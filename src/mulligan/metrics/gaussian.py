@@ -67,8 +67,8 @@ def frechet_of(a: Gaussian, b: Gaussian, unbiased: bool = True) -> float:
     """Fréchet distance between two Gaussians: ‖μ₁ − μ₂‖² + tr(C₁ + C₂ − 2 (C₁C₂)^½) (Dowson & Landau 1982).
 
     The trace of the root by the symmetric problem tr (C₁C₂)^½ = tr (LᵀC₂L)^½ with C₁ = LLᵀ, so rank-deficient
-    covariances need no jitter and no complex numbers. Heusel et al. (2017) and most codes divide by N − 1; NVIDIA's divides by N,
-    which is unbiased=False.
+    covariances need no jitter and no complex numbers. Heusel et al. (2017) and most codes divide by N − 1; NVIDIA's
+    divides by N, which is unbiased=False.
     """
     covariances = a.covariance(unbiased), b.covariance(unbiased)
     return frechet_given(a.mean, covariances[0], b.mean, covariances[1], (a.count - 1, b.count - 1))
