@@ -401,7 +401,7 @@ def test_with_the_right_checksum_and_no_other_a_number_is_called_fid(official, w
              "--metrics", "fid,kid,is", "--repeats", "1"]  # fmt: skip
     main([*words, "--weights", str(weights)])
     said = capsys.readouterr()
-    assert [line.split()[0] for line in said.out.splitlines()[2:5]] == ["fid", "kid", "is"]
+    assert [line.split()[0] for line in said.out.splitlines()[1:4]] == ["fid", "kid", "is"]
     assert inception_file.SHA256 in said.out
     assert "not comparable with FID" not in said.out
     assert "10 samples for 2,048 feature dimensions" in said.err

@@ -16,6 +16,8 @@ import numpy as np
 
 from mulligan.core.errors import UserError
 
+from .comparison_words import table as columns
+
 FORMAT, VERSION = "mulligan-judgements", 1
 RESAMPLES = 10_000
 Z95 = 1.959964  # the normal distribution's 97.5th percentile
@@ -134,14 +136,13 @@ def bootstrap(wrong: Sequence[Sequence[bool]], seed: int = 0) -> tuple[float, fl
 
 def table(scores: Sequence[HumanError]) -> str:
     """One line per page, what it means, and how the interval was found."""
-    rows = [("generated", "real", "seconds", "judges", "answers", "human error rate", "95 % interval", "median answer")]
-    rows += [
+    head = ("generated", "real", "seconds", "judges", "answers", "human error rate", "95 % interval", "median answer")
+    rows = [
         (s.fake, s.real, f"{s.seconds:g}" if s.seconds else "no limit", str(s.judges), str(s.answers),
          percent(s.error), f"{percent(s.low)} to {percent(s.high)}", f"after {s.median_seconds:.2f} s")
         for s in scores
     ]  # fmt: skip
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    lines = [columns(head, rows)]
     for s in scores:
         lines += ["", f"{s.fake}: {s.meaning}" if len(scores) > 1 else s.meaning, f"Interval: {s.method}."]
         lines += [f"note: {note}" for note in s.notes]

@@ -128,11 +128,14 @@ class Panel:
             words = f"{len(first):,} real samples against {len(second):,} others"
         found: Values = {}
         for metric in self.metrics:
-            if metric.floor and min(len(first), len(second)) >= 2:
+            lacks = ("labels" in metric.needs and first.labels is None) or (
+                "classes" in metric.needs and first.logits is None
+            )
+            if metric.floor and not lacks and min(len(first), len(second)) >= 2:
                 case = replace(self.case(first), real=second)
                 try:
                     found |= zip(metric.names(self.eyes(metric)), metric.measure(case), strict=True)
-                except (ValueError, AssertionError):
+                except ValueError:
                     continue  # too few samples for this one: no floor is known
         return found, words
 

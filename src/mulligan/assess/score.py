@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..metrics.case import Metric
+from .comparison_words import table as columns
 from .panel import Panel
 
 NOT_FID = "not comparable with FID"
@@ -75,15 +76,11 @@ def notes(panel: Panel) -> dict[str, tuple[Metric, str, str]]:
 
 def table(scores: Sequence[Score]) -> str:
     """The scores as text: value ± error, the real-against-real floor, which way is better."""
-    rows = [("score", "value", "± error", "floor (real)", "better")]
+    rows = []
     for score in scores:
-        error = "–" if score.error is None else brief(score.error)
-        rows.append(
-            (score.name, brief(score.value), error, "–" if score.floor is None else brief(score.floor), score.better)
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+        error, floor = ("–" if number is None else brief(number) for number in (score.error, score.floor))
+        rows.append((score.name, brief(score.value), error, floor, score.better))
+    return columns(("score", "value", "± error", "floor (real)", "better"), rows)
 
 
 def brief(value: float) -> str:
