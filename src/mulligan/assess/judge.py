@@ -35,8 +35,8 @@ PRACTICE = 3  # pairs before the counted ones
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Equally many real and generated pictures (N,C,H,W), and in words where they are from."""
+class Shown:
+    """What the page shows: equally many real and generated pictures (N,C,H,W), and in words where they are from."""
 
     real: Tensor
     fake: Tensor
@@ -97,7 +97,7 @@ def judge(
 
 def _of_run(
     run: Experiment, pairs: int, seed: int, reference: str | Path | None, split: str, data_root: str | Path | None
-) -> Sides:
+) -> Shown:
     settings = run.settings()
     facts, shape = settings["data"], run.described.shape
     if len(shape) != 3:
@@ -118,13 +118,13 @@ def _of_run(
     name = f"{run.path.resolve().name} ({settings['recipe'].rpartition('/')[2]}, {images:,} images)"
     # a labelled run makes its classes in turn, which would tell them from real ones
     order = torch.from_numpy(_draw(seed, 2).permutation(count))
-    return Sides(_picked(source, count, seed, 1), run.sample(count, seed)[order], _about(name, source, split, shape))
+    return Shown(_picked(source, count, seed, 1), run.sample(count, seed)[order], _about(name, source, split, shape))
 
 
 def _of_sources(
     fake: str, real: str, pairs: int, seed: int, split: str,
     size: tuple[int, int] | None, channels: int | None, data_root: str | Path | None,
-) -> Sides:  # fmt: skip
+) -> Shown:  # fmt: skip
     theirs = _opened(fake, size=size, channels=channels, root=data_root)
     ours = _opened(real, split=split, size=size, channels=channels, root=data_root)
     for name, source in ((fake, theirs), (real, ours)):
@@ -141,7 +141,7 @@ def _of_sources(
                         f"example with {' '.join(advice)}")  # fmt: skip
     count = min(_enough(pairs, theirs), _enough(pairs, ours))
     about = _about(theirs.name, ours, split, ours.shape)
-    return Sides(_picked(ours, count, seed, 1), _picked(theirs, count, seed, 2), about)
+    return Shown(_picked(ours, count, seed, 1), _picked(theirs, count, seed, 2), about)
 
 
 def _opened(source: str | Path, **wishes: Any) -> Source:
@@ -172,7 +172,7 @@ def _draw(seed: int, stream: int) -> np.random.Generator:
     return np.random.default_rng([seed % 2**63, stream])
 
 
-def _page(sides: Sides, practice: int, seconds: float, seed: int) -> str:
+def _page(sides: Shown, practice: int, seconds: float, seed: int) -> str:
     """The template with pictures, settings and key; its policy lets only this script and this style run."""
     count = len(sides.real)
     left = np.arange(count) % 2 == 0  # as many on either side, so that a favourite side neither helps nor harms
