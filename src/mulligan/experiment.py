@@ -85,15 +85,14 @@ class Experiment(Run):
         Gives what is known about them: checkpoint, weights ("ema" or "live"), round, images. Raises UserError where
         they aren't there.
         """
-        self._which = (checkpoint, live)
-        self.__dict__.pop("sampler", None)
         name = self.checkpoints.best() if checkpoint == "best" else checkpoint
         if name is None:
             raise UserError(
                 f"no checkpoint of {self.path} has a score: take --checkpoint newest, or train with --metrics"
             )
-        facts = self._facts_of(name)
-        return {"checkpoint": name, "weights": "live" if live else "ema", **facts}
+        self._which = (name, live)
+        self.__dict__.pop("sampler", None)
+        return {"checkpoint": name, "weights": "live" if live else "ema", **self._facts_of(name)}
 
     def _facts_of(self, name: str) -> dict[str, Any]:
         if name == "newest":
@@ -104,9 +103,8 @@ class Experiment(Run):
         return {"round": row.get("round"), "images": row.get("images")}
 
     def _weights(self) -> dict[str, Tensor]:
-        checkpoint, live = self._which
-        if checkpoint != "newest" or live:
-            return self._state_of(checkpoint, live)
+        if self._which != ("newest", False):
+            return self._state_of(*self._which)
         if self.sampler_file.is_file():
             from safetensors import SafetensorError
             from safetensors.torch import load_file
@@ -122,11 +120,9 @@ class Experiment(Run):
             raise UserError(f"{self.path} has no weights yet: train it to its first checkpoint")
         return state["average"]
 
-    def _state_of(self, checkpoint: str, live: bool) -> dict[str, Tensor]:
+    def _state_of(self, name: str, live: bool) -> dict[str, Tensor]:
         newest = self.checkpoints.newest_first()
-        name = self.checkpoints.best() if checkpoint == "best" else checkpoint
-        name = newest[0].name if checkpoint == "newest" and newest else name
-        path = self.checkpoints.folder / str(name)
+        path = newest[0] if name == "newest" and newest else self.checkpoints.folder / name
         if path not in newest:
             there = ", ".join(p.name for p in newest) or "none"
             raise UserError(f"{self.path} has no checkpoint {name!r}: there are {there}; or take newest or best")
