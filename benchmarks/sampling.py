@@ -7,7 +7,7 @@ import tempfile
 import torch
 
 from mulligan.experiment import Experiment
-from mulligan.verbs import describe
+from mulligan.settings import describe
 from mulligan.zoo import find
 
 from .common import compared, finish, interleaved, parser, pictures, timed

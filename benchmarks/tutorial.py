@@ -26,7 +26,8 @@ import torch
 from mulligan.core.engine import Engine
 from mulligan.core.trainer import Hooks, Rhythm, Trainer
 from mulligan.experiment import Experiment
-from mulligan.verbs import CURVES_SHARE, describe, previewer
+from mulligan.previews import CURVES_SHARE, previewer
+from mulligan.settings import describe
 from mulligan.zoo import find
 
 from .common import SHARED, Apart, compared, finish, mnist, parser, stop

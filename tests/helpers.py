@@ -128,9 +128,9 @@ def train(recipe: str, data: Path | str, out: Path, **arguments: Any) -> None:
 
 def no_pictures() -> None:
     """Leave previews and curves out, which take longer than these runs."""
-    from mulligan import verbs
+    from mulligan import job
 
-    verbs.previewer = lambda *_: None  # type: ignore[assignment]
+    job.previewer = lambda *_: None  # type: ignore[assignment]
 
 
 def after_round(number: int, action: Before) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from mulligan import UserError, verbs
+from mulligan import UserError, job, verbs
 from mulligan.augment import arms, study
 from mulligan.augment.arms import ARMS, WITH, WITHOUT, Pictures
 from mulligan.cli import main
@@ -43,7 +43,7 @@ WORDS = [
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
     monkeypatch.setenv("COLUMNS", "90")
 
 
@@ -60,7 +60,7 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was never stopped."""
     out = tmp_path_factory.mktemp("study") / "straight"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "previewer", lambda *_: None)
+        patch.setattr(job, "previewer", lambda *_: None)
         small(out)
     return out
 

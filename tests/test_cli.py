@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import mulligan
-from mulligan import verbs
+from mulligan import job
 from mulligan.cli import main
 from mulligan.core.trainer import Trainer
 from mulligan.zoo import SHELF, find
@@ -36,7 +36,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs without pictures, which take longer than the runs."""
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def labelled(tmp_path_factory: pytest.TempPathFactory, pets: Path) -> Path:
     run = tmp_path_factory.mktemp("runs") / "cgan"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "previewer", lambda *_: None)
+        patch.setattr(job, "previewer", lambda *_: None)
         main(["train", "cgan", "--data", str(pets), "--size", "8", "--out", str(run), *SHORT])
     return run
 
@@ -63,7 +63,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, pets: Path) -> Path:
 def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "dcgan"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "previewer", lambda *_: None)
+        patch.setattr(job, "previewer", lambda *_: None)
         main(["train", "dcgan", "--data", "digits", "--out", str(run), *SHORT])
     return run
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import mulligan
-from mulligan import UserError, verbs
+from mulligan import UserError, job, verbs
 from mulligan.assess import comparison_cost, comparison_scores, comparison_words
 from mulligan.assess.compare import Comparison, compare, labels
 from mulligan.cli import main
@@ -55,7 +55,7 @@ def log(run: Path, *rows: dict[str, Any]) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "previewer", lambda *_: lambda *_: None)
+        patch.setattr(job, "previewer", lambda *_: lambda *_: None)
         for name, recipe, data, more in (
             ("a", "dcgan", "digits", {"width": 4}),
             ("b", "cgan", "digits", {"width": 4}),

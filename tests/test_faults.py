@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mulligan import verbs
+from mulligan import job
 from mulligan.core.checkpoints import Checkpoints, read_lines
 
 from . import faults, helpers
@@ -80,7 +80,7 @@ def test_forty_kills_cost_nothing(tmp_path: Path, pictures: Path):
     assert not [path for path in run.rglob("*") if "tmp" in path.name]
     state = helpers.newest(run)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "previewer", lambda *_: None)
+        patch.setattr(job, "previewer", lambda *_: None)
         helpers.train("gan", pictures, tmp_path / "never", images=state["position"], **SMALL, checkpoint_every=10**9)
     assert helpers.differences(helpers.newest(tmp_path / "never"), state) == []
     numbers = [row["round"] for row in read_lines(run / "log.jsonl")]

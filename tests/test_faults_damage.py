@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mulligan import load, verbs
+from mulligan import job, load, verbs
 from mulligan.core.checkpoints import Checkpoints, read_state
 from mulligan.core.errors import UserError
 
@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {"mlp": {"widths": (6,)}, "latent": 4, "batch": 8, "devi
 def finished(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
     run = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "previewer", lambda *_: None)
+        patch.setattr(job, "previewer", lambda *_: None)
         verbs.train("gan", pictures, out=run, checkpoint_every=1, **SMALL)
     return run
 
@@ -36,7 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
 @pytest.fixture
 def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy to spoil, whose last two checkpoints are those of rounds 5 and 6."""
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
@@ -209,7 +209,7 @@ def test_damaged_weights_are_told_from_a_missing_file(run: Path):
 
 
 def test_the_best_and_the_last_two_are_kept(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
     scores = iter([5.0, 1.0, 4.0, 3.0, 2.0, 6.0])
     verbs.train("gan", pictures, out=tmp_path / "run", score=lambda _: next(scores), checkpoint_every=1, **SMALL)
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")

@@ -88,9 +88,9 @@ def words(file: Path, run: Path) -> list[str]:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from mulligan import verbs
+    from mulligan import job
 
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
     path = tmp_path / "sick.py"
     path.write_text(SICK, encoding="utf-8")
     return path

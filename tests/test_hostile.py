@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import mulligan
-from mulligan import load, verbs
+from mulligan import job, load, verbs
 from mulligan.core.checkpoints import Checkpoints, file_digest
 from mulligan.core.errors import UserError
 
@@ -81,7 +81,7 @@ def second_member(state: dict[str, Any], bomb: Bomb, path: Path) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Path:
     run = tmp_path_factory.mktemp("finished") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "previewer", lambda *_: None)
+        patch.setattr(job, "previewer", lambda *_: None)
         verbs.train("gan", pictures, out=run, checkpoint_every=1, **SMALL)
     return run
 

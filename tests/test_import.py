@@ -21,7 +21,7 @@ import mulligan
 from mulligan.cli import main
 from mulligan.core.run import Run
 from mulligan.parts.samplers import Sampler
-from mulligan.verbs import describe
+from mulligan.settings import describe
 from mulligan.weights.bring import bring
 from mulligan.zoo import SHELF, find
 

@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mulligan import verbs
+from mulligan import job, verbs
 from mulligan.assess.judge import judge
 from mulligan.assess.judgements import FORMAT, RESAMPLES, bootstrap, masked, score_judgements, table, wilson
 from mulligan.cli import main
@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of labels that has hardly learned."""
     path = tmp_path_factory.mktemp("runs") / "cgan"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "previewer", lambda *_: None)
+        patch.setattr(job, "previewer", lambda *_: None)
         verbs.train("cgan", "digits", out=path, images=32, batch=8, width=4, latent=4, device="cpu")
     return path
 
@@ -253,7 +253,7 @@ def test_wrong_input_is_told_and_writes_nothing(
 
 
 def test_a_run_of_points_is_refused(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
     verbs.train("gan", "ring", out="points", images=32, batch=16, device="cpu")
     assert "points makes points, and people judge pictures" in refused("points")
 

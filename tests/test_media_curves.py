@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from mulligan import verbs
+from mulligan import previews
 from mulligan.data import open_source
 from mulligan.experiment import Experiment
 from mulligan.media import curves
@@ -58,9 +58,9 @@ def test_drawing_takes_a_hundredth_of_the_time_and_the_end_is_always_drawn(tmp_p
 
     source, recipe = open_source("digits"), find("gan")
     run, plan = Experiment(tmp_path / "run", "cpu"), recipe.plan(source, recipe.arguments({}))
-    monkeypatch.setattr(verbs, "time", Time)
+    monkeypatch.setattr(previews, "time", Time)
     monkeypatch.setattr(curves, "draw_apart", draw)
-    preview = verbs.previewer(run, plan, source)
+    preview = previews.previewer(run, plan, source)
     for _ in range(25):
         preview(plan.game.sampler, 100)
         clock[0] += 20.0

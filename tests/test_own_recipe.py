@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mulligan import Sampler, load, verbs
+from mulligan import Sampler, job, load, verbs
 from mulligan.cli import main
 from mulligan.core.errors import UserError
 from mulligan.core.recipe import REGISTRY
@@ -68,7 +68,7 @@ def flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished run of the file, trained by this user."""
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
     verbs.train(f"{mine}:mygan", "ring", out=tmp_path / "run", device="cpu", images=32)
     return tmp_path / "run"
 

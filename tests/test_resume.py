@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mulligan import verbs
+from mulligan import job
 from mulligan.core.trainer import Trainer
 from mulligan.parts.penalties import LeCam
 
@@ -152,7 +152,7 @@ def test_each_part_of_the_state_is_needed(
         load(self, state if part == "nothing" else without(part)(state, self.state()))
 
     monkeypatch.setattr(Trainer, "load", forgetful)
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
     monkeypatch.setattr(LeCam.__init__, "__defaults__", SOON)
     helpers.train(RICH[0], pictures, tmp_path / "run", **options(RICH))
     assert (helpers.differences(straight, helpers.newest(tmp_path / "run")) == []) == (part == "nothing")

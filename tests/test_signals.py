@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mulligan import verbs
+from mulligan import job, verbs
 from mulligan.core.errors import Interrupted
 
 from . import helpers
@@ -159,7 +159,7 @@ def test_python_gets_an_exception_and_its_handlers_back(
     from mulligan.core.trainer import Trainer
 
     monkeypatch.setattr(Trainer, "_round", Trainer._round)  # undone at the end, whatever stop_after puts there
-    monkeypatch.setattr(verbs, "previewer", lambda *_: None)
+    monkeypatch.setattr(job, "previewer", lambda *_: None)
     helpers.stop_after(2)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(Interrupted, match="stopped by a signal at round 2") as stopped:

@@ -24,6 +24,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"core", "media"},
     "metrics": {"core"},
     "doctor": {"core", "parts", "metrics", "media"},
+    "strokes": {"core", "doctor", "job", "talk"},
     "weights": {"core", "parts", "nets", "experiment", "trust"},
     "zoo": {"core", "parts", "nets", "data", "media", "metrics", "doctor"},
     "assess": {"core", "data", "media", "metrics", "zoo", "experiment"},

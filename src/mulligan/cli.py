@@ -23,6 +23,7 @@ commands:
   sample RUN                   pictures from a trained run
   interpolate RUN              a walk through latent space as a GIF
   info RUN                     what a run is and how far it got
+  diagnose RUN                 what ails a training, and what helps; or --csv FILE of any training loop
   evaluate RUN                 scores with their protocol; or --fake FOLDER --real FOLDER
   compare RUN RUN …            scores, samples, curves and cost side by side, as one page
   augment --data SOURCE        whether generated samples of a rare class help a classifier
@@ -78,6 +79,10 @@ def train_options() -> list[tuple[str, Any, Any]]:
         option("score_every", int | None, None, "images between scores (default: with each checkpoint)"),
         option("score_count", int, 2_000, "samples of a score while training"),
         option("extractor", str, "auto", "what looks at them: auto, inception, own, or a module such as net.py:make"),
+        option("doctor", bool, True, "watch over the run: 2 %% of the data are kept aside for it"),
+        option("probe_every", int | None, None, "images between two probes of the doctor"),
+        option("mulligans", int, 0, "strokes that may be played again when the run falls ill"),
+        option("otherwise", Literal["go-on", "stop"], "go-on", "what a run does that no stroke has helped"),
         option("tensorboard", bool, False, "write TensorBoard events too"),
     ]
 
@@ -229,7 +234,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train_command, "sample": sample_command, "interpolate": interpolate_command,
     "info": info_command, "recipes": recipes_command, "trust": trust_command,
 }  # fmt: skip
-FURTHER = {"evaluate": "evaluate", "compare": "compare", "augment": "augment", "judge": "judge", "import": "bring"}
+FURTHER = {
+    "diagnose": "diagnose", "evaluate": "evaluate", "compare": "compare", "augment": "augment", "judge": "judge",
+    "import": "bring",
+}  # fmt: skip
 """Commands with a file of their own in `commands/`, whose function `command` is parsed."""
 WORDS = {"train", "augment"}
 """Commands that take their words as they are: what there is to ask for depends on the recipe."""

@@ -57,8 +57,10 @@ class Experiment(Run):
 
     @cached_property
     def plan(self) -> Plan:
-        """Fresh networks as the recipe builds them."""
-        return self.recipe.plan(self.described, self.recipe.arguments(nest(self.settings()["arguments"])))
+        """Fresh networks as the recipe builds them, with what strokes have changed."""
+        settings = self.settings()
+        arguments = {**settings["arguments"], **settings.get("changes", {})}
+        return self.recipe.plan(self.described, self.recipe.arguments(nest(arguments)))
 
     @property
     def media(self) -> Images | Points:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import platform
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,22 +10,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import __version__
 from .assess.scoring import Scoring, words
 from .core.engine import Engine, Precision
 from .core.errors import UserError
-from .core.progress import brief, duration
-from .core.recipe import Plan, Recipe, flatten
-from .core.run import Run, warn
-from .core.trainer import Hooks, Rhythm, Trainer, per_shard
+from .core.recipe import Plan, Recipe, flatten, nest
+from .core.run import Run
+from .core.stream import kept_aside
+from .core.trainer import per_shard
 from .data import Source, open_source
+from .doctor.care import described
 from .experiment import Experiment
-from .media import curves, for_shape
+from .job import Job, fit, report
+from .settings import describe
+from .strokes.book import Book
+from .strokes.play import Otherwise, play
+from .talk import say
 from .trust import trust
 from .zoo import find, shelf
-
-SHEET = 64  # samples on a sheet
-CURVES_SHARE = 0.01  # of the time may go to drawing the curves while training
 
 
 def recipes() -> list[Recipe]:
@@ -66,6 +64,10 @@ def train(
     score_count: int = 2_000,
     extractor: str = "auto",
     score: Callable[[nn.Module], float] | None = None,
+    doctor: bool = True,
+    mulligans: int = 0,
+    otherwise: Otherwise = "go-on",
+    probe_every: int | None = None,
     **arguments: Any,
 ) -> Experiment:
     """Train a recipe on data in a run folder; an existing folder of the same settings is continued.
@@ -74,33 +76,59 @@ def train(
     `arguments` are the recipe's own. `size` is a side, "64x96" (height x width) or a pair. Intervals count images.
     `metrics` (a list, or words with commas; by default those that the recipe names) are scored every `score_every`
     images on `score_count` samples, and the first one says which checkpoint is the best and stays; or `score` maps the
-    sampler to a number, lower is better. Raises UserError for wrong input with nothing written, Interrupted after a
-    signal, NonFinite where training left the finite numbers.
+    sampler to a number, lower is better. `doctor`: keep 2 % of the data aside (at least 500; none of fewer than 5,000)
+    and watch over the run, with a probe every `probe_every` images. On an illness, up to `mulligans` strokes are played
+    again; where none helps, the run goes on or stops as `otherwise` says. Raises UserError for wrong input with nothing
+    written, Interrupted after a signal, NonFinite where training left the finite numbers.
     """
     made, spec = find(recipe), data.name if isinstance(data, Source) else data
     chosen = made.arguments(arguments)
-    every = intervals(log_every, sample_every, checkpoint_every, score_every)
+    if mulligans < 0 or (mulligans and not doctor):
+        raise UserError(f"--mulligans {mulligans}: at least 0, and only with the doctor, who says when one is due")
+    every = intervals(log_every, sample_every, checkpoint_every, score_every, probe_every)
     scoring = Scoring(words(metrics), score_count, extractor, str(spec), data_root, cache, score)
     engine = Engine(device, seed, precision)
     try:
         source = opened(data, parse_size(size), channels, data_root, cache, max_bad, engine.rank == 0)
         run = Experiment(out or Path("runs") / f"{made.name}-{source.name}", str(engine.device))
         settings = describe(made, chosen, str(spec), source, seed, precision) | {"shards": engine.world * accumulate}
-        torch.manual_seed(seed)
+
+        def build(changes: dict[str, Any]) -> Plan:
+            return made.plan(source, made.arguments(nest({**flatten(chosen), **changes})) if changes else chosen)
+
         with enough_memory(source, engine, chosen):
-            plan = made.plan(source, chosen)
-            say(engine, *(f"note: {note}" for note in source.notes))
-            per_shard(plan.batch, engine.world, accumulate)
             if engine.rank == 0:
                 _check_folder(run)
-                if made.sha256:
-                    trust(made.sha256, made.spec)
+            job = Job(
+                build, source, engine, settings, every, accumulate, tensorboard, scoring, doctor,
+                aside=_aside(run, source, doctor), changes=_changes(run),
+            )  # fmt: skip
+            plan = job.plan()
+            settings |= {"doctor": {**described(plan), "held_out": job.aside}, "changes": job.changes}
+            say(engine, *(f"note: {note}" for note in source.notes))
+            per_shard(plan.batch, engine.world, accumulate)
+            if engine.rank == 0 and made.sha256:
+                trust(made.sha256, made.spec)
             with run.locked() if engine.rank == 0 else contextlib.nullcontext():
-                _fit(run, plan, source, engine, settings, every, accumulate, tensorboard, scoring)
+                trainer = play(job, run, plan, mulligans, otherwise) if mulligans else fit(job, run, plan)
+                if engine.rank == 0:
+                    report(run, trainer, Book(run).summary())
     finally:
         engine.close()
     run.__dict__.pop("sampler", None)
     return run
+
+
+def _aside(run: Run, source: Source, doctor: bool) -> int:
+    """Rows kept out of training: as the run has it, else by the rule."""
+    if run.exists:
+        return int(run.settings().get("doctor", {}).get("held_out", 0))
+    return kept_aside(len(source)) if doctor else 0
+
+
+def _changes(run: Run) -> dict[str, Any]:
+    """What strokes have changed in the arguments of a run."""
+    return run.settings().get("changes", {}) if run.exists else {}
 
 
 def opened(
@@ -115,191 +143,6 @@ def opened(
     if size is not None or channels is not None:
         raise UserError("size and channels are for data that are opened here: give the Source in its own shape")
     return data
-
-
-def _fit(
-    run: Experiment, plan: Plan, source: Any, engine: Engine, settings: dict[str, Any], every: dict[str, int | None],
-    accumulate: int, tensorboard: bool, scoring: Scoring,
-) -> None:  # fmt: skip
-    # a run that never saved anything has nothing to contradict: out of memory, say, and the next try with less
-    fresh, existed = not run.checkpoints.newest_first(), run.exists
-    if existed and not fresh:
-        notes = compare(run, settings, plan)
-        for note in notes if engine.rank == 0 else ():
-            warn(note)
-    defaults = {"log": plan.images // 200, "preview": max(plan.images // 10, 5_000), "checkpoint": plan.images // 10}
-    rhythm = Rhythm(
-        **{name: max(every[name] or default, 1) for name, default in defaults.items()}, score=every["score"] or 0
-    )
-    hooks = Hooks(
-        preview=previewer(run, plan, source),
-        score=scoring.hook(run, plan, source, engine) if engine.rank == 0 else None,
-        log=[tensorboard_writer(run)] if tensorboard and engine.rank == 0 else [],
-    )
-    trainer = Trainer(plan, source, run, engine, accumulate=accumulate, rhythm=rhythm, hooks=hooks)
-    _resume(run, trainer, engine, settings)
-    start = trainer.clock.images
-    if start >= plan.images and trainer.clock.round:
-        say(engine, f"already finished: {start:,} images; a larger --images goes on")
-    else:
-        name = settings["recipe"].rpartition("/")[2]
-        say(
-            engine,
-            f"{name} on {source.name}: {len(source):,} × {'×'.join(map(str, source.shape))}, {engine.device}, "
-            f"to {plan.images:,} images in {run.path}",
-        )
-    try:
-        trainer.fit()
-    except Exception:
-        if engine.rank == 0 and not existed:
-            run.discard()
-        raise
-    if engine.rank == 0:
-        report(run, trainer)
-
-
-def _resume(run: Experiment, trainer: Trainer, engine: Engine, settings: dict[str, Any]) -> None:
-    state, notes = run.checkpoints.load()  # first: where all are damaged, nothing may be touched
-    if state is not None:
-        try:
-            trainer.load(state)
-        except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(
-                f"the newest checkpoint in {run.path} does not fit its recipe ({str(error).splitlines()[0]}): it was "
-                "made by other code. Put that back, or start anew with another --out."
-            ) from error
-    if engine.rank == 0:
-        if state is None or run.settings()["arguments"] != settings["arguments"]:
-            run.create(settings)
-        run.checkpoints.clean()
-        for note in notes:
-            warn(note)
-        run.rewind(state["round"] if state else 0)
-    if state is not None:
-        say(engine, f"going on from round {state['round']:,} ({state['position']:,} images)")
-
-
-def describe(
-    recipe: Recipe, arguments: dict[str, Any], data: str | Path, source: Any, seed: int, precision: str
-) -> dict[str, Any]:
-    """What `recipe.json` records."""
-    facts = {
-        "source": str(data), "name": source.name, "shape": list(source.shape), "classes": list(source.classes),
-        "count": len(source), "fingerprint": source.fingerprint,
-    }  # fmt: skip
-    versions = {"mulligan": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    return {
-        "recipe": recipe.spec, "sha256": recipe.sha256, "paper": recipe.paper, "arguments": flatten(arguments),
-        "data": facts, "seed": seed, "precision": precision, "versions": versions,
-    }  # fmt: skip
-
-
-def compare(run: Run, asked: dict[str, Any], plan: Plan) -> list[str]:
-    """Raises UserError naming every setting that differs from the run's; gives remarks on what need not be the same.
-
-    A larger budget is no difference unless something runs down with the budget.
-    """
-    there = run.settings()
-    told: list[tuple[str, Any, Any]] = [
-        (key, there.get(key), asked[key]) for key in ("recipe", "sha256", "seed", "precision")
-    ]
-    keys = {**there["arguments"], **asked["arguments"]}
-    told += [("--" + key.replace("_", "-"), there["arguments"].get(key), asked["arguments"].get(key)) for key in keys]
-    told += [
-        (f"data {key}", there["data"].get(key), asked["data"][key])
-        for key in ("shape", "count", "classes", "fingerprint")
-    ]
-    differ = [(name, old, new) for name, old, new in told if old != new]
-    noise = getattr(getattr(plan.game, "stabilize", None), "instance_noise", 0)
-    if plan.schedule == "constant" and not noise:
-        differ = [row for row in differ if not (row[0] == "--images" and row[2] > row[1])]
-    if differ:
-        lines = "; ".join(f"{name}: {_short(old)} in the run, {_short(new)} asked for" for name, old, new in differ)
-        raise UserError(
-            f"{run.path} was made with other settings ({lines}). Take the same ones to go on, or another "
-            "--out to start anew."
-        )
-    notes, version, shards = [], there.get("versions", {}).get("torch"), there.get("shards", asked["shards"])
-    if version != torch.__version__:
-        notes.append(f"made with torch {version}, this is {torch.__version__}: numbers may differ in the last digits")
-    if shards != asked["shards"]:
-        notes.append(
-            f"made with {shards} processes × micro-batches, these are {asked['shards']}: the same images in each "
-            "round, but other random draws"
-        )
-    return [f"the run was {note}" for note in notes]
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else text[:37] + "…"
-
-
-def previewer(run: Experiment, plan: Plan, source: Any) -> Callable[[nn.Module, int], None]:
-    """Sheets of the same latents every time, so that one sees learning; the curves beside them."""
-    reference = source.gather(torch.arange(min(len(source), 2000)))["x"] if len(source.shape) == 1 else None
-    media = for_shape(source.shape, reference)
-    classes = int(getattr(plan.game.sampler, "classes", 0))
-    due = 0.0
-    count = 2000 if reference is not None else classes**2 if 4 <= classes <= 12 else SHEET
-
-    def preview(sampler: Any, images: int) -> None:
-        nonlocal due
-        z = sampler.latents(count, torch.Generator().manual_seed(0))
-        y = torch.arange(count, device=z.device) % classes if classes else None
-        with torch.no_grad():
-            x = torch.cat(
-                [
-                    sampler.decode(z[i : i + SHEET], None if y is None else y[i : i + SHEET])
-                    for i in range(0, count, SHEET)
-                ]
-            )
-        run.samples.mkdir(parents=True, exist_ok=True)
-        media.sheet(x.float().cpu(), run.samples / f"{images:010d}.png")
-        begun = time.monotonic()
-        if images and (images >= plan.images or begun > due):
-            curves.draw_apart(run.rows(), run.curves, [row for row in run.scores() if row.get("training")])
-            due = time.monotonic() + (time.monotonic() - begun) / CURVES_SHARE
-
-    return preview
-
-
-def tensorboard_writer(run: Run) -> Callable[[dict[str, Any]], None]:
-    """Scalars for TensorBoard, under `tensorboard/` of the run. Raises UserError where it isn't installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise UserError("--tensorboard needs the package tensorboard: pip install 'mulligan[tensorboard]'") from error
-    writer = SummaryWriter(str(run.path / "tensorboard"))
-
-    def write(row: dict[str, Any]) -> None:
-        with run.tolerant("tensorboard"):
-            for name, value in row.items():
-                if isinstance(value, (int, float)) and name not in ("round", "images"):
-                    writer.add_scalar(name.replace("(", "_").replace(")", ""), value, row["images"])
-            writer.flush()
-
-    return write
-
-
-def report(run: Experiment, trainer: Trainer) -> None:
-    """The end of a run: what was made and where."""
-    rows = [row for row in run.rows() if "event" not in row]
-    sheets = sorted(run.samples.glob("*.png"))
-    numbers = brief(rows[-1]) if rows else "none logged"
-    rate = (
-        f", {duration(rows[-1]['seconds'])} at {rows[-1]['images_per_second']:,.0f} images/s"
-        if rows and "seconds" in rows[-1]
-        else ""
-    )
-    lines = [
-        f"done: {trainer.clock.images:,} images in {trainer.clock.round:,} rounds{rate}",
-        f"samples  {sheets[-1] if sheets else 'none'}",
-        f"curves   {run.curves}",
-        f"numbers  {run.log_file}  (last: {numbers})",
-        f"weights  {run.sampler_file}",
-    ]
-    print("\n".join(lines), flush=True)
 
 
 def parse_size(size: int | str | tuple[int, int] | None) -> tuple[int, int] | None:
@@ -320,9 +163,9 @@ def parse_size(size: int | str | tuple[int, int] | None) -> tuple[int, int] | No
 
 
 def intervals(
-    log: int | None, preview: int | None, checkpoint: int | None, score: int | None = None
+    log: int | None, preview: int | None, checkpoint: int | None, score: int | None = None, probe: int | None = None
 ) -> dict[str, int | None]:
-    given = {"log": log, "preview": preview, "checkpoint": checkpoint, "score": score}
+    given = {"log": log, "preview": preview, "checkpoint": checkpoint, "score": score, "probe": probe}
     for name, value in given.items():
         if value is not None and value < 1:
             raise UserError(f"the {name} interval is {value} images, but must be at least 1")
@@ -361,10 +204,3 @@ def enough_memory(source: Any, engine: Engine, arguments: dict[str, Any]) -> Ite
             f"out of memory with {batch} on {engine.device}: lower --batch, --width or --size, or keep the batch and "
             "share it with --accumulate 4"
         ) from error
-
-
-def say(engine: Engine, *lines: str) -> None:
-    """Lines to the user, once for all ranks."""
-    if engine.rank == 0:
-        for line in lines:
-            print(line, file=sys.stderr, flush=True)

@@ -125,18 +125,30 @@ class Checkpoints:
                 aside = path
             yield f"checkpoint {path.name} is damaged ({why}): kept as {aside.name}, going on from {good.name}"
 
-    def best(self) -> str | None:
-        """Name of the checkpoint with the lowest score, where any has one."""
-        scored = {
-            name: row["score"] for name, row in self.index().items() if isinstance(row.get("score"), (int, float))
+    def best(self, by: str = "score") -> str | None:
+        """Name of the checkpoint with the lowest score, or other fact, where any has one."""
+        present = {
+            name: row[by]
+            for name, row in self.index().items()
+            if isinstance(row.get(by), (int, float)) and (self.folder / name).exists()
         }
-        present = {name: score for name, score in scored.items() if (self.folder / name).exists()}
         return min(present, key=present.__getitem__) if present else None
 
+    def healthy(self) -> str | None:
+        """Name of the newest checkpoint that a doctor called healthy when it was made, where there is one."""
+        index = self.index()
+        return next((p.name for p in self.newest_first() if index.get(p.name, {}).get("healthy")), None)
+
+    def forget(self, number: int) -> None:
+        """Remove what was saved after round `number`: it belongs to a branch that isn't played on."""
+        for path in self.newest_first():
+            if _round(path) > number:
+                path.unlink(missing_ok=True)
+
     def _prune(self) -> None:
-        best = self.best()
+        kept = {self.best(), self.best("distance"), self.healthy()}
         for path in self.newest_first()[KEEP:]:
-            if path.name != best:
+            if path.name not in kept:
                 path.unlink(missing_ok=True)
 
 

@@ -56,12 +56,13 @@ class Progress:
             **({} if joules is None else {"joules": round(joules, 1)}),
         }
 
-    def update(self, numbers: Numbers) -> None:
+    def update(self, numbers: Numbers, word: str = "") -> None:
+        """Show the numbers, and in a word how the run is; nothing where the last time is less than `pause` ago."""
         now = time.monotonic()
         if not self.show or now < self.next:
             return
         self.next = now + self.pause
-        text = brief(numbers.row())
+        text = " · ".join(part for part in (word, brief(numbers.row())) if part)
         if self.bar is not None:
             self.bar.n = min(self.clock.images, self.clock.budget)
             self.bar.set_postfix_str(text, refresh=True)

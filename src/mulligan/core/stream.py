@@ -12,6 +12,7 @@ from .game import Batch
 
 BLOCK = 8192  # positions whose order is worked out at a time
 AHEAD = 8 << 20  # bytes of rows fetched at a time: a source in a file reads many rows much quicker than few
+ASIDE, ASIDE_SHARE, ASIDE_MOST = 500, 0.02, 0.1  # rows kept out of training: at least, as a share, at most as a share
 
 
 class Rows(Protocol):
@@ -50,6 +51,27 @@ def shuffled(offsets: np.ndarray, n: int, seed: int, epoch: int, rounds: int = 6
             out[todo] = (left << half) | right
             todo = todo[out[todo] >= n]
     return out.astype(np.int64)
+
+
+def kept_aside(count: int) -> int:
+    """How many of `count` rows are kept out of training: 2 %, at least 500, none where these would be over a tenth."""
+    aside = max(ASIDE, round(ASIDE_SHARE * count))
+    return aside if aside <= ASIDE_MOST * count else 0
+
+
+class Part:
+    """Rows start…stop-1 of a source in an order that is drawn once for all: what trains, or what is kept aside."""
+
+    def __init__(self, source: Rows, start: int, stop: int) -> None:
+        self.source, self.start, self.stop = source, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def gather(self, indices: Tensor) -> Batch:
+        return self.source.gather(
+            torch.from_numpy(shuffled(indices.numpy() + self.start, len(self.source), seed=0, epoch=-1))
+        )
 
 
 class Stream:

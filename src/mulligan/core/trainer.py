@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -36,32 +36,70 @@ class Rhythm:
     checkpoint: int
     seconds: float = 300.0
     score: int = 0
+    probe: int = 0
 
     def __post_init__(self) -> None:
         self.score = self.score or self.checkpoint
+        self.probe = self.probe or self.log
 
     def after(self, images: int) -> Rhythm:
         """When each is next due."""
-        log, preview, checkpoint, score = (
-            every * (images // every + 1) for every in (self.log, self.preview, self.checkpoint, self.score)
+        log, preview, checkpoint, score, probe = (
+            every * (images // every + 1) for every in (self.log, self.preview, self.checkpoint, self.score, self.probe)
         )
-        return Rhythm(log, preview, checkpoint, score=score)
+        return Rhythm(log, preview, checkpoint, score=score, probe=probe)
+
+
+class Attendant(Protocol):
+    """A doctor who attends the run; on rank 0 only.
+
+    `probe` measures without changing anything, `note` hears each line of the log, `word` is shown beside the numbers,
+    and `halt` ends the run: its state is saved and `fit` returns. `facts` are noted with each checkpoint. `distance` is
+    how far samples are from the data, the same for the same sampler.
+    """
+
+    halt: bool
+
+    @property
+    def word(self) -> str: ...
+
+    def probe(self, sampler: nn.Module) -> dict[str, float]: ...
+
+    def note(self, row: dict[str, Any]) -> None: ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, state: dict[str, Any]) -> None: ...
+
+    def facts(self) -> dict[str, Any]: ...
+
+    def distance(self, sampler: nn.Module) -> float: ...
+
+
+PROBING = 1 << 40
+"""The shard whose random stream a probe takes: no micro-batch has it."""
 
 
 @dataclass
 class Hooks:
     """What the trainer is handed instead of knowing about pictures: each may be left out.
 
-    `score` maps the sampler and the clock to a number, lower is better.
+    `score` maps the sampler and the clock to a number, lower is better. `halts`, the same on every rank: whether the
+    doctor may end the run.
     """
 
     preview: Callable[[nn.Module, int], Any] | None = None
     score: Callable[[nn.Module, Clock], float] | None = None
     log: list[Callable[[dict[str, Any]], Any]] = field(default_factory=list)
+    doctor: Attendant | None = None
+    halts: bool = False
 
 
 class Trainer:
-    """Plays a plan's game on a data source, in a run folder, until its budget of images is used."""
+    """Plays a plan's game on a data source, in a run folder, until its budget of images is used.
+
+    `until` ends it earlier, as a part of a longer run: whatever follows the budget stays as it is.
+    """
 
     def __init__(
         self,
@@ -73,12 +111,14 @@ class Trainer:
         accumulate: int = 1,
         rhythm: Rhythm | None = None,
         hooks: Hooks | None = None,
+        until: int = 0,
     ) -> None:
         self.plan, self.run, self.engine, self.hooks = plan, run, engine, hooks or Hooks()
         self.game = plan.game.to(engine.device).train()
         engine.adopt(self.game, plan.optims)
         self.average = Average(self.game.sampler, plan.ema)
         self.clock = Clock(budget=plan.images)
+        self.until = min(until or plan.images, plan.images)
         shards, share = engine.world * accumulate, per_shard(plan.batch, engine.world, accumulate)
         self.streams = [
             Stream(
@@ -93,6 +133,7 @@ class Trainer:
         ]
         self.every = rhythm or Rhythm(max(plan.images // 200, 1), max(plan.images // 10, 1), max(plan.images // 10, 1))
         self.window = Window()
+        self.doctor, self.halted = self.hooks.doctor, False
 
     def fit(self) -> None:
         """The loop. Raises Interrupted after a signal (state saved) and NonFinite (state on disk as it was)."""
@@ -101,10 +142,12 @@ class Trainer:
         with StopRequest() as stop, Progress(clock, engine.rank == 0) as progress:
             while True:
                 signalled = engine.agree(bool(stop.number))
-                done = signalled or clock.images >= clock.budget
+                done = signalled or clock.images >= self.until
                 if self.window.rounds and (done or clock.images >= due.log):
-                    self._log(progress)
-                scored = not signalled and (clock.images >= due.score or done)
+                    self._log(progress, clock.images >= min(due.probe, self.until))
+                    self.halted = self.hooks.halts and engine.agree(bool(self.doctor and self.doctor.halt))
+                    done = done or self.halted
+                scored = not (signalled or self.halted) and (clock.images >= due.score or done)
                 if (
                     done
                     or scored
@@ -113,7 +156,7 @@ class Trainer:
                 ):
                     self._save(scored)
                     saved = time.monotonic()
-                if not signalled and (clock.images >= due.preview or done):
+                if not (signalled or self.halted) and (clock.images >= due.preview or done):
                     self._preview()
                 if done:
                     if signalled:
@@ -121,7 +164,7 @@ class Trainer:
                     break
                 due = self.every.after(clock.images)
                 self._round()
-                progress.update(self.window)
+                progress.update(self.window, self.doctor.word if self.doctor else "")
         if signalled:
             raise Interrupted(
                 stop.number or 15,
@@ -176,13 +219,21 @@ class Trainer:
         with self.engine.autocast():
             return next(play, None)
 
-    def _log(self, progress: Progress) -> None:
+    def _log(self, progress: Progress, probed: bool) -> None:
         row = {"round": self.clock.round, "images": self.clock.images, **self.window.row(), **progress.rates()}
         self.window = Window(last=self.window.last)
         if self.engine.rank == 0:
+            if self.doctor:
+                row |= self._probe(self.doctor) if probed else {}
+                self.doctor.note(row)
             self.run.log(row)
             for hook in self.hooks.log:
                 hook(row)
+
+    def _probe(self, doctor: Attendant) -> dict[str, float]:
+        """What the doctor measures; random draws start anew with each round, so it may take what it likes."""
+        self.engine.seed_round(self.clock.round, PROBING)
+        return doctor.probe(self.average.refresh())
 
     def _preview(self) -> None:
         hook = self.hooks.preview
@@ -200,7 +251,7 @@ class Trainer:
         if sick:
             error = NonFinite("", math.nan, math.nan, f"weights are not finite: {', '.join(sick[:3])}")
             raise self._explained(error, "Stopped before saving")
-        facts: dict[str, Any] = {"images": self.clock.images}
+        facts: dict[str, Any] = {"images": self.clock.images, **(self.doctor.facts() if self.doctor else {})}
         if self.hooks.score and scored:
             facts["score"] = float(self.hooks.score(sampler, self.clock))  # random draws start anew with each round
         if self.run.save(self.state(), self.clock.round, **facts):
@@ -235,6 +286,7 @@ class Trainer:
             "game": self.game.state_dict(),
             "average": self.average.module.state_dict(),
             "optimizers": self.engine.state(),
+            **({"doctor": self.doctor.state()} if self.doctor else {}),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -244,6 +296,8 @@ class Trainer:
         self.game.load_state_dict(state["game"])
         self.average.module.load_state_dict(state["average"])
         self.engine.load(state["optimizers"])
+        if self.doctor:
+            self.doctor.load(state.get("doctor", {}))
         self.clock.round, self.clock.images = int(state["round"]), int(state["position"])
         for stream in self.streams:
             stream.position = self.clock.images

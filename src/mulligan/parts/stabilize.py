@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from mulligan.core.errors import UserError
 
 from .augment import parse
+
+if TYPE_CHECKING:
+    Gamma = float  # whatever computes with it sees a number: no plan is made while it is "auto"
+else:
+    Gamma = float | Literal["auto"]
 
 
 @dataclass(frozen=True)
 class Stabilize:
     """Remedies against collapse, instability and overfitting; every field is off at its default."""
 
+    loss: Literal["", "nonsaturating", "least_squares", "hinge", "wasserstein", "relativistic"] = ""
+    """Play by another objective than the recipe's; relativistic (RpGAN, Jolicoeur-Martineau 2019) pairs both sides."""
     label_smoothing: float = 0.0
     """One-sided: real labels are 1 minus this (Salimans et al. 2016)."""
     instance_noise: float = 0.0
@@ -28,9 +35,9 @@ class Stabilize:
     """Weight of the distance between mean features of D in G's loss (Salimans et al. 2016)."""
     historical_averaging: float = 0.0
     """Weight of each player's distance to the mean of its past weights (Salimans et al. 2016)."""
-    r1: float = 0.0
-    """gamma of gamma/2 * squared gradient norm of D at real data (Mescheder et al. 2018)."""
-    r2: float = 0.0
+    r1: Gamma = 0.0
+    """gamma of gamma/2 * squared gradient norm of D at real data (Mescheder et al. 2018); auto: chosen by the data."""
+    r2: Gamma = 0.0
     """The same at generated data."""
     gp: float = 0.0
     """Weight of the gradient penalty between real and generated data (Gulrajani et al. 2017)."""
@@ -59,7 +66,7 @@ class Stabilize:
             "lecam",
             "clip_weights",
         ):
-            if getattr(self, name) < 0:
+            if getattr(self, name) != "auto" and getattr(self, name) < 0:
                 raise UserError(f"stabilize.{name} is {getattr(self, name)}, but can't be negative")
         for name in ("packing", "lazy"):
             if getattr(self, name) < 1:

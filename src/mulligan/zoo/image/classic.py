@@ -46,6 +46,13 @@ class Classic(Game):
     ) -> None:
         super().__init__()
         self.sampler, self.critic, self.stabilize = sampler, Critic(D, stabilize), stabilize
+        if stabilize.loss:
+            objective = objectives.OBJECTIVES[stabilize.loss]
+            if objective.needs_real and type(self).play is not Classic.play:
+                raise UserError(
+                    f"stabilize.loss {stabilize.loss} needs the real logits in G's turn, which {type(self).__name__} "
+                    "hasn't: take nonsaturating, least_squares, hinge or wasserstein"
+                )
         self.objective = (
             objectives.smoothed(objective, real=1 - stabilize.label_smoothing)
             if stabilize.label_smoothing

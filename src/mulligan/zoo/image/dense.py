@@ -74,7 +74,7 @@ class Written:
 def written(game: Classic) -> Written | None:
     """The game written out; None where it has anything that isn't: other layers, labels, penalties, a shared batch."""
     G, D = getattr(game.sampler, "G", None), game.critic.D
-    plain = replace(game.stabilize, label_smoothing=0, clip_weights=0, lazy=1, noise_until=1) == Stabilize()
+    plain = replace(game.stabilize, loss="", label_smoothing=0, clip_weights=0, lazy=1, noise_until=1) == Stabilize()
     if not (
         plain
         and not game.shared_fake

@@ -1,0 +1,99 @@
+"""What an illness is, what a doctor finds, and a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .history import History
+
+Level = Literal["watch", "alarm"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One piece of evidence: a signal, its value, and in words where it is healthy."""
+
+    signal: str
+    value: float
+    healthy: str
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What a rule sees in one observation."""
+
+    level: Level
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True)
+class Cure:
+    """One change: in plain words, as flags of `train`, where it comes from, and what it changes in the arguments.
+
+    `change` takes the arguments as they are, with names such as "stabilize.r1", "pictures" (whether the data are) and
+    "gamma" (where R1 begins), and gives those that it sets; none where it doesn't apply.
+    """
+
+    text: str
+    flag: str
+    source: str
+    change: Callable[[dict[str, Any]], dict[str, Any]]
+
+
+Rule = Callable[[History, int], Sign | None]
+
+
+@dataclass(frozen=True)
+class Illness:
+    """`what`: in plain words. `rival`: the competing explanation. `needs`: groups of signals, one of which must be
+    there for a verdict. `cures`: the ladder, first rung first. `at_once`: one observation is enough."""
+
+    key: str
+    name: str
+    what: str
+    rival: str
+    rule: Rule
+    needs: tuple[tuple[str, ...], ...]
+    cures: tuple[Cure, ...] = ()
+    at_once: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An illness in a run: since which images, and the evidence of the newest observation that shows it."""
+
+    illness: Illness
+    level: Level
+    since: int
+    confirmed: int
+    readings: tuple[Reading, ...]
+
+
+@dataclass(frozen=True)
+class Spell:
+    """An illness from its first to its last observation; `until` None where it stands."""
+
+    key: str
+    since: int
+    until: int | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`word`: healthy, watch, or the name of the gravest illness; "too early" before anything can be judged.
+
+    `findings` are alarms that stand (three observations that agree), gravest first; `watched` is what an alarm may
+    come from; `spells` is the time line of all alarms; `impossible` names what can't be judged and which signals lack.
+    """
+
+    word: str
+    findings: tuple[Finding, ...] = ()
+    watched: tuple[Finding, ...] = ()
+    spells: tuple[Spell, ...] = ()
+    impossible: tuple[tuple[Illness, str], ...] = ()
+
+    @property
+    def ill(self) -> bool:
+        return bool(self.findings)
