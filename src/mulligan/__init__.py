@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 _HOME = {
     "train": "verbs", "load": "verbs", "recipes": "verbs", "Experiment": "experiment",
     "evaluate": "assess.evaluate", "How": "assess.how", "compare": "assess.compare", "judge": "assess.judge",
-    "bring": "weights.bring",
+    "bring": "weights.bring", "diagnose": "diagnosis", "Doctor": "doctor.observe",
     "Game": "core.game", "Turn": "core.game", "Clock": "core.clock",
     "Plan": "core.recipe", "recipe": "core.recipe", "Optim": "core.engine", "UserError": "core.errors",
     "Stabilize": "parts.stabilize", "Sampler": "parts.samplers", "open_source": "data",
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .core.recipe import Plan as Plan
     from .core.recipe import recipe as recipe
     from .data import open_source as open_source
+    from .diagnosis import diagnose as diagnose
+    from .doctor.observe import Doctor as Doctor
     from .experiment import Experiment as Experiment
     from .parts.samplers import Sampler as Sampler
     from .parts.stabilize import Stabilize as Stabilize

@@ -42,8 +42,8 @@ USUAL = {
     "width": "channels of the networks' widest picture; for points, half the hidden units",
     "batch": "real images in one turn",
     "critic_turns": "turns of D for one of G",
-    "lr": "learning rate of G, and of D unless --lr-d is given",
-    "lr_d": "learning rate of D (two time scales)",
+    "lr": "learning rate of G, and of D unless --lr-d is given; auto: by the batch",
+    "lr_d": "learning rate of D (two time scales); auto: beside --lr as the recipe has it",
     "betas": "of Adam",
     "schedule": "of the learning rates over the budget",
     "ema": "half-life of the generator's moving average, in images; 0 for none",
@@ -79,10 +79,11 @@ def train_options() -> list[tuple[str, Any, Any]]:
         option("score_every", int | None, None, "images between scores (default: with each checkpoint)"),
         option("score_count", int, 2_000, "samples of a score while training"),
         option("extractor", str, "auto", "what looks at them: auto, inception, own, or a module such as net.py:make"),
-        option("doctor", bool, True, "watch over the run: 2 %% of the data are kept aside for it"),
+        option("doctor", bool, True, "watch over the run: 2 % of the data are kept aside for it"),
         option("probe_every", int | None, None, "images between two probes of the doctor"),
         option("mulligans", int, 0, "strokes that may be played again when the run falls ill"),
         option("otherwise", Literal["go-on", "stop"], "go-on", "what a run does that no stroke has helped"),
+        option("forecast", bool, False, "play a few rounds first and tell what the run will cost here"),
         option("tensorboard", bool, False, "write TensorBoard events too"),
     ]
 
@@ -110,12 +111,14 @@ def form(recipe: Recipe) -> type:
     """The recipe's arguments and the options of `train` as one dataclass for the parser."""
     import dataclasses
 
+    from .core.recipe import admitted
+
     fields: list[Any] = [
         ("data", Annotated[str, tyro.conf.arg(help="folder, zip, .npy, .npz or a name (see mulligan --help)")])
     ]
     for parameter in recipe.parameters():
-        text = USUAL.get(parameter.name, "")
-        kind = Annotated[parameter.annotation, tyro.conf.arg(help=text)] if text else parameter.annotation
+        text, kind = USUAL.get(parameter.name, ""), admitted(parameter)
+        kind = Annotated[kind, tyro.conf.arg(help=text)] if text else kind
         fields.append((parameter.name, kind, dataclasses.field(default=parameter.default)))
     taken = {field[0] for field in fields}
     fields += [(n, kind, dataclasses.field(default=default)) for n, kind, default in train_options() if n not in taken]
@@ -253,7 +256,8 @@ def command_of(name: str) -> Callable[..., None]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point.
 
-    Exit code 2 for wrong input, 130 and 143 after SIGINT and SIGTERM, 3 where numbers left the finite.
+    Exit code 2 for wrong input, 130 and 143 after SIGINT and SIGTERM, 3 where numbers left the finite, where a run
+    is ill and was to stop then, and where `diagnose` finds an illness.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help", "help"):

@@ -18,7 +18,7 @@ from .core.stream import Part
 from .core.trainer import Hooks, Rhythm, Trainer
 from .data import Source
 from .doctor.attend import Attending
-from .doctor.care import attendant, described
+from .doctor.care import attendant, described, events_of
 from .previews import previewer, tensorboard_writer
 from .settings import compare
 from .talk import say
@@ -153,9 +153,19 @@ def _resume(run: Run, trainer: Trainer, job: Job, doctor: Attending | None) -> N
             warn(note)
         run.rewind(state["round"] if state else 0)
         if doctor is not None:
+            if state is None:
+                _examine(job, run)
             doctor.remember(run.rows())
     if state is not None and not job.quiet:
         say(job.engine, f"going on from round {state['round']:,} ({state['position']:,} images)")
+
+
+def _examine(job: Job, run: Run) -> None:
+    """Look at the data once: what is wrong goes to the log, and to the user where it is bad."""
+    for event in () if job.quiet else events_of(job.rows, job.source.classes):
+        run.log(event)
+        if event["level"] == "alarm":
+            say(job.engine, f"doctor: {event['text']} {event['advice']}")
 
 
 def report(run: Run, trainer: Trainer, strokes: str = "") -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from .assess.scoring import Scoring, words
+from .auto import resolve
 from .core.engine import Engine, Precision
 from .core.errors import UserError
 from .core.recipe import Plan, Recipe, flatten, nest
@@ -20,6 +21,7 @@ from .core.trainer import per_shard
 from .data import Source, open_source
 from .doctor.care import described
 from .experiment import Experiment
+from .forecast import foretell
 from .job import Job, fit, report
 from .settings import describe
 from .strokes.book import Book
@@ -68,6 +70,7 @@ def train(
     mulligans: int = 0,
     otherwise: Otherwise = "go-on",
     probe_every: int | None = None,
+    forecast: bool = False,
     **arguments: Any,
 ) -> Experiment:
     """Train a recipe on data in a run folder; an existing folder of the same settings is continued.
@@ -90,6 +93,7 @@ def train(
     engine = Engine(device, seed, precision)
     try:
         source = opened(data, parse_size(size), channels, data_root, cache, max_bad, engine.rank == 0)
+        chosen, notes = resolve(made, chosen, source)
         run = Experiment(out or Path("runs") / f"{made.name}-{source.name}", str(engine.device))
         settings = describe(made, chosen, str(spec), source, seed, precision) | {"shards": engine.world * accumulate}
 
@@ -109,6 +113,8 @@ def train(
             per_shard(plan.batch, engine.world, accumulate)
             if engine.rank == 0 and made.sha256:
                 trust(made.sha256, made.spec)
+            if forecast or notes:
+                foretell(job, run, plan, notes)
             with run.locked() if engine.rank == 0 else contextlib.nullcontext():
                 trainer = play(job, run, plan, mulligans, otherwise) if mulligans else fit(job, run, plan)
                 if engine.rank == 0:

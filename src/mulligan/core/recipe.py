@@ -22,6 +22,9 @@ from .errors import UserError
 from .game import Game
 
 MOST_ARGUMENTS = 12
+AUTO, RATES = "auto", ("lr", "lr_d")
+AUTOMATIC = (*RATES, "stabilize.r1", "stabilize.r2")
+"""Arguments that may be given as "auto": a plan is only made of numbers, which a rule has put there."""
 LEAST = {"latent": 1, "width": 1, "batch": 1, "critic_turns": 1, "images": 1, "ema": 0}  # where a recipe has them
 
 
@@ -88,7 +91,7 @@ class Recipe:
                     f"recipe {self.name} has no argument {name!r}{nearest(name, known)}; it has: {', '.join(known)}"
                 )
         made = {
-            name: coerce(given[name], p.annotation, f"{self.name}: {name}") if name in given else p.default
+            name: coerce(given[name], admitted(p), f"{self.name}: {name}") if name in given else p.default
             for name, p in known.items()
         }
         for name, least in LEAST.items():
@@ -97,7 +100,22 @@ class Recipe:
         return made
 
     def plan(self, data: Shape, arguments: dict[str, Any]) -> Plan:
+        """The plan of all arguments. Raises UserError where one is still "auto"."""
+        if left := unresolved(arguments):
+            raise UserError(f"{self.name}: {', '.join(left)} is 'auto': let mulligan.auto.resolve put a number there")
         return self.build(data, **arguments)
+
+
+def admitted(parameter: inspect.Parameter) -> Any:
+    """The type of what a parameter may be given as: a learning rate is a number in a recipe, and may be "auto" here."""
+    kind = parameter.annotation
+    return kind | Literal["auto"] if parameter.name in RATES and kind in (float, float | None) else kind
+
+
+def unresolved(arguments: dict[str, Any]) -> list[str]:
+    """Names of the arguments that are still "auto"."""
+    flat = flatten(arguments)
+    return [name for name in AUTOMATIC if flat.get(name) == AUTO]
 
 
 REGISTRY: dict[str, Recipe] = {}
@@ -182,9 +200,11 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     """
     origin, options = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in options:
-            return None
-        return coerce(value, next(o for o in options if o is not type(None)), where)
+        words = [word for o in options if typing.get_origin(o) is Literal for word in typing.get_args(o)]
+        if (value is None and type(None) in options) or (isinstance(value, str) and value in words):
+            return value
+        others = [o for o in options if o is not type(None)]
+        return coerce(value, next((o for o in others if typing.get_origin(o) is not Literal), others[0]), where)
     if origin is Literal:
         if value not in options:
             raise UserError(f"{where} is {value!r}, but must be one of {', '.join(map(str, options))}")
@@ -199,7 +219,8 @@ def coerce(value: Any, kind: Any, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(kind, type) and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-        raise UserError(f"{where} is {value!r} ({type(value).__name__}), but must be {kind.__name__}")
+        hint = f"; auto is for {', '.join(AUTOMATIC)}" if value == AUTO else ""
+        raise UserError(f"{where} is {value!r} ({type(value).__name__}), but must be {kind.__name__}{hint}")
     return value
 
 

@@ -50,7 +50,7 @@ class Attending:
                 self.say(first, [other.illness.name for other in others])
             self.told |= {finding.illness.key for finding in found}
         self.told &= {finding.illness.key for finding in (*found, *self.verdict.watched)}
-        self.halt = self.halts and self.verdict.ill
+        self.halt = self.halts and self.verdict.treatable
 
     def remember(self, rows: Iterable[dict[str, Any]]) -> None:
         """Take the lines of the log of a run that goes on; what was told then isn't told again."""

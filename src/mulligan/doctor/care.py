@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -12,6 +14,7 @@ from mulligan.core.recipe import Plan
 from mulligan.core.stream import Rows
 
 from .attend import Attending
+from .data import problems
 from .history import Facts
 from .illness import Finding
 from .known import Known
@@ -27,6 +30,14 @@ def attendant(
     probe = Probe(plan.game, Known(rows, held, device, classes))
     facts = facts_from({**described(plan), "held_out": len(held) if held else 0}, plan.images, len(rows))
     return Attending(probe, facts, _silent if quiet else partial(told, plan.images), halts)
+
+
+def events_of(rows: Rows, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Problems of the data as lines of a log."""
+    return [
+        {"round": 0, "images": 0, "event": "data", "problem": problem.key, **asdict(problem)}
+        for problem in problems(rows, classes)
+    ]
 
 
 def facts_from(noted: dict[str, Any], budget: int, count: int) -> Facts:

@@ -6,6 +6,7 @@ import re
 from itertools import product
 
 from .bands import BANDS
+from .history import PROBED
 
 COUNTS = {
     "images": ("images", "image", "imgs", "img", "nimg", "samples", "samplesseen"),
@@ -46,7 +47,7 @@ def _meanings() -> dict[str, str]:
     for (quantity, words), (player, names) in product(QUANTITIES.items(), PLAYERS.items()):
         for name, word in product(names, words):
             found |= dict.fromkeys((name + word, word + name), f"{quantity}_{player}")
-    return found | {squeezed(name): name for name in SIGNALS}
+    return found | {squeezed(name): name for name in (PROBED, *SIGNALS)}
 
 
 MEANINGS = _meanings()

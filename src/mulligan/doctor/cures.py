@@ -96,6 +96,6 @@ PENALTY = Cure(
 AVERAGE = Cure(
     "average G's weights", "--ema 20000", "Yazıcı et al. 2019", lambda a: {"ema": 20_000} if a.get("ema") == 0 else {}
 )
-STOP = Cure("take an earlier checkpoint, and stop there", "mulligan diagnose names it", "early stopping", lambda _: {})
-LABELS = Cure("check that the labels belong to the pictures", "--data", "", lambda _: {})
-DATA = Cure("clean the data, and train again", "--data", "", lambda _: {})
+STOP = Cure("take an earlier checkpoint, and stop there", "mulligan diagnose names it", "early stopping")
+LABELS = Cure("check that the labels belong to the pictures", "--data", "")
+DATA = Cure("clean the data, and train again", "--data", "")

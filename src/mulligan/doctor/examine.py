@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from .history import History
@@ -25,7 +26,18 @@ def examine(history: History, shelf: Sequence[Illness] = SHELF) -> Verdict:
             (findings if found.level == "alarm" else watched).append(found)
     early = not findings and start >= len(history)
     word = findings[0].illness.name if findings else "too early" if early else "watch" if watched else "healthy"
-    return Verdict(word, tuple(findings), tuple(watched), tuple(sorted(spells, key=lambda s: s.since)), impossible)
+    ordered = tuple(sorted(spells, key=lambda spell: spell.since))
+    return Verdict(word, tuple(findings), tuple(watched), ordered, chief(history, spells), impossible)
+
+
+def chief(history: History, spells: Sequence[Spell]) -> str:
+    """The illness that was the gravest one in most observations; `spells` come gravest first."""
+    found = Counter[str]()
+    for i in range(len(history)):
+        at = history.images(i)
+        standing = (s.key for s in spells if s.since <= at and (s.until is None or at < s.until))
+        found.update(list(standing)[:1])
+    return found.most_common(1)[0][0] if found else ""
 
 
 def split(history: History, shelf: Sequence[Illness]) -> tuple[list[Illness], tuple[tuple[Illness, str], ...]]:

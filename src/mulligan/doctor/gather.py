@@ -81,6 +81,12 @@ def number(value: Any) -> float | None:
         return math.inf if value > 0 else -math.inf
 
 
+def whole(value: Any) -> int | None:
+    """A number without its fraction; None for what is none, or isn't finite."""
+    found = number(value)
+    return int(found) if found is not None and math.isfinite(found) else None
+
+
 def told(name: str, value: float) -> bool:
     """Whether a number says something: a loss that isn't finite does, a signal doesn't."""
     return math.isfinite(value) or name in TRAINED

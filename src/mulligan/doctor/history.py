@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 Row = dict[str, float]
-PROBED = "diversity"
+PROBED = "probe"
 """Only rows of the log that hold a probe have it."""
 BLOCKS = 60
 """Into so many observations the lines of a log without probes are gathered."""
@@ -19,6 +19,8 @@ TRAINED = ("loss_D", "loss_G", "grad_D", "grad_G", "real", "fake")
 """Numbers that end a run where they aren't finite."""
 LEAST = 2
 """Observations at the start that are never judged."""
+LAG, SMOOTH = 0.1, 3
+"""Share of the budget in which a signal that gets better must have done so; observations whose median is taken."""
 BASE = 4
 """Observations from the first judged one on whose median is what later ones are compared with."""
 
@@ -58,6 +60,7 @@ class History:
         for event in events:
             if event["event"] == "non-finite":
                 found.append({"images": float(event.get("images", 0)), "nonfinite": 1.0})
+        found.sort(key=lambda row: row["images"])  # a run may have gone on from an older checkpoint
         return cls(found, facts, events)
 
     def __len__(self) -> int:
@@ -103,9 +106,15 @@ class History:
         value, base = self.get(i, name), self.base(name)
         return None if value is None or not base else value / base
 
-    def around(self, i: int, name: str, back: int = 5) -> list[float]:
-        """The last values of a signal up to observation i."""
-        return [v for j in range(max(i - back + 1, 0), i + 1) if (v := self.get(j, name)) is not None]
+    def smooth(self, i: int, name: str) -> float | None:
+        """Median of a signal over SMOOTH observations up to i."""
+        values = [v for j in range(max(i - SMOOTH + 1, 0), i + 1) if (v := self.get(j, name)) is not None]
+        return median(values) if values else None
+
+    def back(self, i: int) -> int:
+        """The observation that lies LAG of the budget before i, at least SMOOTH observations; -1 where none does."""
+        until = self.images(i) - LAG * self.facts.budget
+        return next((j for j in range(i - SMOOTH, -1, -1) if self.images(j) <= until), -1)
 
 
 def observations(rows: Sequence[dict[str, Any]]) -> list[Row]:

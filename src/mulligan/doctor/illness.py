@@ -33,13 +33,17 @@ class Cure:
     """One change: in plain words, as flags of `train`, where it comes from, and what it changes in the arguments.
 
     `change` takes the arguments as they are, with names such as "stabilize.r1", "pictures" (whether the data are) and
-    "gamma" (where R1 begins), and gives those that it sets; none where it doesn't apply.
+    "gamma" (where R1 begins), and gives those that it sets; {} where it doesn't apply. None: only the user can do it.
     """
 
     text: str
     flag: str
     source: str
-    change: Callable[[dict[str, Any]], dict[str, Any]]
+    change: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+
+    def of(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """What it changes in these arguments."""
+        return self.change(arguments) if self.change else {}
 
 
 Rule = Callable[[History, int], Sign | None]
@@ -85,15 +89,22 @@ class Verdict:
     """`word`: healthy, watch, or the name of the gravest illness; "too early" before anything can be judged.
 
     `findings` are alarms that stand (three observations that agree), gravest first; `watched` is what an alarm may
-    come from; `spells` is the time line of all alarms; `impossible` names what can't be judged and which signals lack.
+    come from; `spells` is the time line of all alarms; `chief` is the key of the illness that was the gravest for the
+    longest time, "" where there was none; `impossible` names what can't be judged and which signals lack.
     """
 
     word: str
     findings: tuple[Finding, ...] = ()
     watched: tuple[Finding, ...] = ()
     spells: tuple[Spell, ...] = ()
+    chief: str = ""
     impossible: tuple[tuple[Illness, str], ...] = ()
 
     @property
     def ill(self) -> bool:
         return bool(self.findings)
+
+    @property
+    def treatable(self) -> bool:
+        """Whether an illness stands that a change of the arguments may cure."""
+        return any(cure.change for finding in self.findings for cure in finding.illness.cures)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from . import cures
-from .bands import BANDS
+from .bands import BANDS, INF
 from .history import History
 from .illness import Illness, Level, Reading, Sign
 
 CENTRED = ("minimax", "nonsaturating", "hinge")
 """Objectives whose logits have a zero that means "can't tell": only there r_t says anything."""
+LOGISTIC = ("minimax", "nonsaturating", "relativistic")
+"""Objectives of log sigmoid: a margin of 12 logits is a mistake in 160,000."""
+EXPLODED = 200.0
+"""Logits of a D that has left all bounds."""
+PASSES, TOLD = 100, 0.8
+"""Passes through few data after which an AUC so high is what D knows by heart."""
+NEARER = 6 / 7
+"""Of the way to its target that a bad signal may have left after a tenth of the budget, to be on its way."""
+SPREAD = 0.5
+"""Diversity below which a mean that jumps is that of a collapsed G, which hops from mode to mode."""
 FEW = 1_000
 """Training samples that D learns by heart."""
 
@@ -24,6 +34,33 @@ def level(h: History, i: int, name: str) -> int:
     """0 healthy or not taken, 1 watch, 2 alarm."""
     found = reading(h, i, name)
     return 0 if found is None else BANDS[name].level(found.value)
+
+
+def arrives(h: History, i: int, name: str, target: float) -> bool:
+    """Whether a signal that is bad gets better fast enough to be healthy when the budget ends.
+
+    In the last tenth of the budget it must have come a seventh nearer to its target, and at that pace reach its band.
+    Where the budget isn't known, coming nearer is enough.
+    """
+    then, band = h.back(i), BANDS[name]
+    now, before = h.smooth(i, name), h.smooth(then, name) if then >= 0 else None
+    if now is None or before is None:
+        return False
+    here, there, edge = abs(now - target), abs(before - target), band.high if target < band.high < INF else band.low
+    if here > NEARER * there or not there:
+        return not here
+    left = max(h.facts.budget - h.images(i), 0) / max(h.images(i) - h.images(then), 1)
+    return not h.facts.budget or here * (here / there) ** left <= abs(edge - target)
+
+
+def lasting(h: History, i: int, how: int, name: str, target: float) -> int:
+    """An alarm only where the signal isn't on its way: early on, samples are bad in every run."""
+    return min(how, 1) if how > 1 and arrives(h, i, name, target) else how
+
+
+def logistic(h: History) -> bool:
+    """Whether the loss counts logits in nats, so that the size of a margin means something."""
+    return h.facts.objective in LOGISTIC
 
 
 def high(h: History, i: int, name: str) -> int:
@@ -63,23 +100,29 @@ def idle(h: History, i: int) -> Sign | None:
 
 
 def weak(h: History, i: int) -> Sign | None:
-    how = high(h, i, "clipped") if h.facts.clip else 0
-    return sign(h, i, min(how, high(h, i, "distance")), "clipped", "auc", "slope", "distance")
+    how = high(h, i, "clipped") if h.facts.clip and high(h, i, "distance") else 0
+    return sign(h, i, lasting(h, i, how, "distance", 0), "clipped", "slope", "auc", "distance")
 
 
 def vanishing(h: History, i: int) -> Sign | None:
-    how = max(low(h, i, "push"), low(h, i, "slope"))
+    sure = h.get(i, "auc") is None or high(h, i, "auc")  # where G fools D, the loss doesn't push it either
+    how = max(low(h, i, "push") if sure else 0, low(h, i, "slope"))
     return sign(h, i, how, "push", "slope", "grad_G", "auc")
 
 
 def unstable(h: History, i: int) -> Sign | None:
-    return sign(h, i, max(high(h, i, "wander"), high(h, i, "slope")), "wander", "slope", "grad_G", "grad_D")
+    hops = (h.get(i, "diversity") or 0.0) < SPREAD and h.facts.objective != "wasserstein"
+    jumping = 0 if hops else high(h, i, "wander")
+    apart = 2 if logistic(h) and abs(h.get(i, "margin") or 0.0) > EXPLODED else 0
+    steep = ("slope",) if h.has("slope") else ("grad_G", "grad_D")
+    how = max(jumping, apart, *(high(h, i, name) for name in steep))
+    return sign(h, i, how, "wander", "margin", *steep, "distance")
 
 
 def overfitting(h: History, i: int) -> Sign | None:
-    few = 0 < h.facts.count < FEW
-    how = max(high(h, i, "r_v"), high(h, i, "auc") if few else 0)
-    return sign(h, i, how, "r_v", "auc", "auc_held", "distance")
+    known = 0 < h.facts.count < FEW and h.images(i) > PASSES * h.facts.count
+    by_heart = 2 if known and (h.get(i, "auc") or 0.0) > TOLD else 0
+    return sign(h, i, max(high(h, i, "r_v"), by_heart), "r_v", "auc", "auc_held", "distance")
 
 
 def memorisation(h: History, i: int) -> Sign | None:
@@ -87,7 +130,9 @@ def memorisation(h: History, i: int) -> Sign | None:
 
 
 def overpowering(h: History, i: int) -> Sign | None:
-    return sign(h, i, min(high(h, i, "auc"), high(h, i, "distance")), "auc", "r_t", "slope", "distance")
+    sure = max(high(h, i, "auc"), high(h, i, "margin") if logistic(h) else 0)
+    how = lasting(h, i, min(sure, high(h, i, "distance")), "distance", 0)
+    return sign(h, i, how, "auc", "margin", *(("r_t",) if h.facts.objective in CENTRED else ()), "slope", "distance")
 
 
 def ignored(h: History, i: int) -> Sign | None:
@@ -95,20 +140,20 @@ def ignored(h: History, i: int) -> Sign | None:
 
 
 def blank(h: History, i: int) -> Sign | None:
-    return sign(h, i, low(h, i, "contrast"), "contrast", "diversity")
+    return sign(h, i, lasting(h, i, low(h, i, "contrast"), "contrast", 1), "contrast", "diversity")
 
 
 def collapse(h: History, i: int) -> Sign | None:
-    how = max(low(h, i, name) for name in ("diversity", "spread", "duplicates"))
+    how = max(lasting(h, i, low(h, i, name), name, 1) for name in ("diversity", "spread"))
     return sign(h, i, how, "diversity", "spread", "duplicates", "missing", "distance")
 
 
 def dropping(h: History, i: int) -> Sign | None:
-    return sign(h, i, high(h, i, "missing"), "missing", "imbalance", "distance")
+    return sign(h, i, lasting(h, i, high(h, i, "missing"), "missing", 0), "missing", "imbalance", "distance")
 
 
 def unbalanced(h: History, i: int) -> Sign | None:
-    return sign(h, i, high(h, i, "imbalance"), "imbalance", "missing", "distance")
+    return sign(h, i, lasting(h, i, high(h, i, "imbalance"), "imbalance", 0), "imbalance", "missing", "distance")
 
 
 def checkerboard(h: History, i: int) -> Sign | None:
@@ -141,7 +186,8 @@ SHELF: tuple[Illness, ...] = (
     ),
     Illness(
         "unstable", "exploding or oscillating training", "the players throw each other about, away from the data",
-        "a rough start calms down when the learning rates fall", unstable, (("wander",), ("slope",)),
+        "a rough start calms down when the learning rates fall", unstable,
+        (("wander",), ("slope",), ("grad_G",), ("grad_D",)),
         (cures.PENALTY, cures.SLOWER, cures.RELATIVISTIC),
     ),
     Illness(

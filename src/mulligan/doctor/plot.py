@@ -14,12 +14,15 @@ from .bands import BANDS
 from .illness import Spell
 from .panels import Panel, band, chosen
 from .report import Report, named
+from .telling import judged
 from .words import clean, line
 
 ACROSS = 4
 COLOURS = ("#0072b2", "#d55e00", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "black")
 """Told apart with any colour vision. Okabe & Ito 2008."""
 HEALTHY, ALARM, BEST = "#009e73", "#d62728", "black"
+SHARES = {"D(x)", "D(G(z))", "missing", "imbalance", "clipped"}
+"""Signals between 0 and 1 of which small differences near 0 say nothing."""
 DECADES = 50.0
 """Times the smallest value from which on an axis is logarithmic."""
 REACH = 1.5
@@ -38,8 +41,8 @@ def draw(report: Report, path: Path) -> bool:
     panels, rest = chosen(report.history)
     if not panels:
         return False
-    across = min(ACROSS, len(panels))
-    lines, ill = -(-len(panels) // across), list(dict.fromkeys(spell.key for spell in report.verdict.spells))
+    lines = -(-len(panels) // ACROSS)
+    across, ill = -(-len(panels) // lines), list(dict.fromkeys(spell.key for spell in report.verdict.spells))
     strip = 0.45 + 0.22 * len(ill) if ill else 0.0
     heights = [*([strip] if ill else []), *[2.5] * lines]
     figure = Figure(figsize=(max(4.2 * across, 9), sum(heights) + 1.3), layout="constrained", facecolor="white")
@@ -69,7 +72,7 @@ def _words(figure: Any, report: Report, rest: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    title = f"{_short(clean(report.subject), 60)}: {line(report.verdict, report.unit)}"
+    title = f"{_short(clean(report.subject), 60)}: {line(report.verdict, report.unit)}{judged(report)}"
     figure.suptitle(_plain(textwrap.fill(title, int(10 * figure.get_figwidth()))), fontsize=13, x=0.01, ha="left")
     keys: list[Any] = [Patch(color=HEALTHY, alpha=0.15, label="healthy")]
     if report.verdict.spells:
@@ -98,7 +101,8 @@ def _panel(axes: Any, report: Report, panel: Panel) -> None:
     history = report.history
     curves = {name: history.column(name) for name in panel.names}
     bands = {name: found for name in panel.names if (found := band(history, name)) is not None}
-    scale, low, high = limits([value for points in curves.values() for _, value in points], bands.values())
+    values = [value for points in curves.values() for _, value in points]
+    scale, low, high = limits(values, bands.values(), SHARES.isdisjoint(panel.names))
     axes.set_yscale(scale, **({"linthresh": _threshold(curves)} if scale == "symlog" else {}))
     axes.set_ylim(low, high)
     alike = len(set(bands.values())) == 1
@@ -111,11 +115,11 @@ def _panel(axes: Any, report: Report, panel: Panel) -> None:
             words = f"{name}, healthy: {BANDS[name].healthy}"
             for bound in filter(math.isfinite, bands[name]):
                 axes.axhline(bound, color=colour, linestyle=":", linewidth=1.2)
-        axes.plot(*zip(*points, strict=True), marker, ls="-", color=colour, linewidth=1.3, label=_plain(words))
+        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, linewidth=1.3, label=_plain(words))
     for since, until in merged([_span(report, s) for s in report.verdict.spells if panel.marks(history, s)]):
         axes.axvspan(since, until, color=ALARM, alpha=0.1, linewidth=0)
     axes.set_title(_plain(textwrap.fill(panel.title, 48)), fontsize=9.5, loc="left")
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.legend(framealpha=0.7, edgecolor="none", fontsize=8, loc="best")
     axes.grid(alpha=0.25)
     axes.tick_params(labelsize=8)
     if scale == "linear":
@@ -134,8 +138,13 @@ def _across(axes: Any, report: Report) -> None:
         axes.axvline(report.best.images, color=BEST, linestyle="--", linewidth=1.1)
 
 
-def limits(values: Sequence[float], bands: Iterable[tuple[float, float]]) -> tuple[str, float, float]:
-    """Kind of a vertical axis, and its ends: all values, the bound nearest to them, and others that aren't far away."""
+def limits(
+    values: Sequence[float], bands: Iterable[tuple[float, float]] = (), decades: bool = True
+) -> tuple[str, float, float]:
+    """Kind of a vertical axis, and its ends: all values, the bound nearest to them, and others that aren't far away.
+
+    `decades`: whether it may be logarithmic.
+    """
     bounds = [bound for pair in bands for bound in pair if math.isfinite(bound)]
     bottom, top = min(values), max(values)
     span = top - bottom or abs(top) or 1.0
@@ -143,20 +152,21 @@ def limits(values: Sequence[float], bands: Iterable[tuple[float, float]]) -> tup
     near = [bound for bound in bounds if away[bound] < REACH * span or away[bound] == min(away.values())]
     low, high = min([bottom, *near]), max([top, *near])
     positive = [value for value in (bottom, *bounds) if value > 0]
-    if bottom > 0 and high > DECADES * min(positive):
+    if decades and bottom > 0 and high > DECADES * min(positive):
         near = [bound for bound in bounds if bottom / 100 < bound < 100 * top]
         low, high = min([bottom, *near]), max([top, *near])
-        return "log", low * (low / high) ** 0.07, high * (high / low) ** 0.07
+        room = max(high / low, 2.0) ** 0.07
+        return "log", low / room, high * room
     sizes = sorted(map(abs, values))
-    if bottom <= 0 < sizes[len(sizes) // 2] * DECADES < sizes[-1]:
+    if decades and bottom <= 0 < sizes[len(sizes) // 2] * DECADES < sizes[-1]:
         return "symlog", 1.2 * min(low, 0), 1.5 * max(high, 0)
     return "linear", low - 0.08 * (high - low or span), high + 0.08 * (high - low or span)
 
 
 def _threshold(curves: dict[str, list[tuple[int, float]]]) -> float:
-    """Where a symlog axis becomes linear: at the size of an ordinary value."""
+    """Where a symlog axis becomes linear: at the power of ten above an ordinary value."""
     sizes = sorted(abs(value) for points in curves.values() for _, value in points if value)
-    return sizes[len(sizes) // 4]
+    return 10.0 ** math.ceil(math.log10(sizes[len(sizes) // 2]))
 
 
 def merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

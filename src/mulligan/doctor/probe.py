@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from mulligan.core.game import Game
 from mulligan.parts.critic import Critic
 
 from . import signals
-from .history import Row
+from .history import PROBED, Row
 from .known import KNOWN, Known
 from .measure import of_live, of_logits, of_samples
 
@@ -52,7 +53,8 @@ class Probe:
             row, self.mean = of_live(self.known, live, self.mean)
             if self.critic is not None:
                 row |= self._of_critic(self.critic, live, y)
-        return row | of_samples(self.known, *self._sample(averaged))
+        row |= of_samples(self.known, *self._sample(averaged))
+        return {PROBED: 1.0, **{name: value for name, value in row.items() if math.isfinite(value)}}
 
     def quality(self, averaged: Any) -> float:
         """How far samples are from held-out data: what decides between two branches. The same latents every time."""

@@ -15,6 +15,8 @@ from .history import PROBED, Row
 
 LARGEST = 1e15
 """A count of images beyond this is a damaged one."""
+LONGEST = 80
+"""Letters of an event's words that are shown."""
 
 
 def read_log(path: Path) -> Log:
@@ -88,4 +90,4 @@ def _event(row: dict[str, Any], last: float) -> list[dict[str, Any]]:
         return [placed]
     value = number(row.get("value"))
     whole = value is not None and math.isfinite(value) and "problem" in row and "healthy" in row
-    return [{**placed, "problem": str(row["problem"])}] if whole else []
+    return [{**placed, **{name: str(row[name])[:LONGEST] for name in ("problem", "healthy")}}] if whole else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mulligan.core.errors import UserError
-from mulligan.core.recipe import flatten
+from mulligan.core.recipe import AUTO, flatten
 from mulligan.core.run import Run
 from mulligan.parts.objectives import OBJECTIVES
 from mulligan.parts.stabilize import Stabilize
@@ -16,7 +16,7 @@ from mulligan.parts.stabilize import Stabilize
 from .advice import Advice, Best, Series, advise, best_checkpoint, distances, scores
 from .care import facts_from
 from .examine import examine
-from .gather import Log, number, stopped
+from .gather import Log, stopped, whole
 from .history import PROBED, Facts, History, Row
 from .illness import Finding, Verdict
 from .illnesses import SHELF
@@ -128,13 +128,16 @@ def of_table(path: Path, objective: str = "", budget: int = 0) -> Report:
 
 def reported(subject: str, log: Log, facts: Facts, scored: Series | None) -> Report:
     """From what was read to a report, without what only a run folder knows."""
-    history = History.of([*pushed(log.rows, facts.objective), *log.events], facts)
+    rows = pushed(log.rows, facts.objective)
+    history = History.of([*rows, *log.events], facts)
     verdict, near = examine(history), distances(history)
     advice = advise(scored or Series("score", ()), near, facts.budget, log.unit)
     if verdict.ill and advice.word == "go on":
         advice = replace(advice, why=f"{advice.why}. But it is ill, and the cure comes first")
     notes = [*log.notes, *stopped(history, log.unit)]
     notes += [f"at {e['images']:,.0f} images: {clean(e['text'])}" for e in log.events if "text" in e]
+    if rows is not log.rows:
+        notes.append(f"push is worked out from D(G(z)) and the objective, {facts.objective}")
     if not facts.objective and log.rows:
         notes.append("the objective isn't known, so what depends on it isn't judged")
     return Report(subject, history, verdict, tuple(notes), advice, unit=log.unit)
@@ -144,8 +147,8 @@ def facts_of(settings: dict[str, Any], noted: dict[str, Any]) -> Facts:
     """What recipe.json tells the doctor; `noted` where it is older than the doctor."""
     told, data = settings.get("doctor"), settings.get("data")
     told = told if isinstance(told, dict) else noted
-    count = int(number(data.get("count")) or 0) if isinstance(data, dict) else 0
-    held, budget = int(number(told.get("held_out")) or 0), int(number(settings["arguments"].get("images")) or 0)
+    count = whole(data.get("count")) or 0 if isinstance(data, dict) else 0
+    held, budget = whole(told.get("held_out")) or 0, whole(settings["arguments"].get("images")) or 0
     return facts_from({**told, "held_out": held}, budget, max(count - held, 0))
 
 
@@ -156,13 +159,14 @@ def arguments_of(settings: dict[str, Any], facts: Facts) -> dict[str, Any]:
     shape = data.get("shape") if isinstance(data, dict) else None
     pictures = not isinstance(shape, list) or len(shape) == 3
     known = {"pictures": pictures, "gamma": 1.0 if pictures else 0.1, "objective": facts.objective}
-    return {**remedies, **given, **(changes if isinstance(changes, dict) else {}), **known}
+    whole = {**remedies, **given, **(changes if isinstance(changes, dict) else {}), **known}
+    return {name: value for name, value in whole.items() if value != AUTO}
 
 
 def pushed(rows: list[Row], objective: str) -> list[Row]:
     """Rows of a log without probes with `push`, where the objective and D's verdict tell it."""
     push = PUSHES.get(objective)
-    if push is None or any(PROBED in row or "push" in row for row in rows):
+    if push is None or any(PROBED in row or "push" in row for row in rows) or not any("D(G(z))" in row for row in rows):
         return rows
     return [{**row, "push": push(row["D(G(z))"])} if "D(G(z))" in row else row for row in rows]
 

@@ -16,7 +16,7 @@ EPS = 1e-6
 EXACT = 16
 """Coordinates up to which distances are taken from differences, not from products, which round near 0."""
 FAINT = 2e-4
-"""A pattern of less than this share of the contrast isn't seen: two levels of grey in pictures of full contrast."""
+"""Power of a pattern that can't be seen, as a share of all: two levels of grey in pictures of full contrast."""
 LOOKED = 64
 """Pictures that a pattern is looked for in."""
 
@@ -33,7 +33,7 @@ def auc(real: Tensor, fake: Tensor) -> float:
     if not n * m or order.isnan().any():
         return math.nan
     _, rank, count = order.unique(return_inverse=True, return_counts=True)
-    middle = count.cumsum(0) - (count - 1) / 2.0  # the mean rank of equal values (Mann & Whitney 1947)
+    middle = count.cumsum(0) - (count.double() - 1) / 2  # the mean rank of equal values (Mann & Whitney 1947)
     return float((middle[rank[:n]].sum() - n * (n + 1) / 2) / (n * m))
 
 
@@ -57,7 +57,7 @@ def overfit(train: Tensor, held: Tensor, fake: Tensor) -> float:
         return math.nan
     gap, whole = margin(train, held), abs(margin(train, fake))
     error, noise = _error(train, held), _error(train, fake)
-    return 0.0 if abs(gap) <= 4 * error else gap / max(whole, 4 * noise)
+    return 0.0 if abs(gap) <= 4 * error else over(gap, max(whole, 4 * noise))
 
 
 def _error(a: Tensor, b: Tensor) -> float:
@@ -176,17 +176,20 @@ def checkerboard(x: Tensor, real: Tensor) -> float:
     """Power at the frequencies of a checkerboard and of stripes, over that of real pictures; (N, C, H, W) both.
 
     The frequencies are (π, π), (π, 0) and (0, π): every second pixel (Odena et al. 2016). Real pictures count as if
-    they had a pattern of the share FAINT of their contrast at least.
+    they had a faint pattern at least: one that can't be seen, or that chance makes in small ones.
     """
+    blocks = x.shape[-2] // 2 * (x.shape[-1] // 2)
     whole = float(inside(real[:LOOKED]).square().mean())
-    return over(_alternating(x), max(_alternating(real), FAINT * whole) if whole > EPS else 0.0)
+    if not blocks or not whole > EPS:
+        return math.nan
+    return _alternating(x) / max(_alternating(real), whole * max(FAINT, 1 / (LOOKED * blocks)))
 
 
 def _alternating(x: Tensor) -> float:
     """Power of what alternates in the same way all over a picture: the square of its mean, without that of noise."""
     x = x[:LOOKED, :, : x.shape[-2] // 2 * 2, : x.shape[-1] // 2 * 2].float()
     a, b, c, d = x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]
-    falling, rising, blocks = a - d, b - c, a[0, 0].numel()
+    falling, rising, blocks = a - d, b - c, a.shape[-2] * a.shape[-1]
     waves = (a + d - b - c, falling + rising, falling - rising)
     power = [w.mean((-2, -1)).square() - inside(w).square() / blocks for w in waves]
     return max(float(torch.stack(power).sum(0).mean()) / 16, 0.0)

@@ -11,8 +11,8 @@ from pathlib import Path
 from mulligan.core.errors import UserError
 
 from .columns import COUNTS, LOGITS, PROBABILITIES, UNDERSTOOD, UNSURE, meaning
-from .gather import Gathered, Log, gaps, ordered, some, told
-from .history import Row
+from .gather import Gathered, Log, gaps, ordered, some
+from .history import TRAINED, Row
 from .reading import LARGEST
 from .words import clean
 
@@ -52,7 +52,7 @@ def read_table(path: Path, objective: str = "") -> Log:
 
 def understood(path: Path, header: Sequence[str]) -> dict[int, str]:
     """What each column means, by its place; of two that mean the same, the first. Raises UserError where none does."""
-    shown = some([repr(clean(name)) for name in header])
+    shown = some([repr(clean(name[:40])) for name in header])
     if not any(header):
         raise UserError(f"{path} is empty: it needs a header and lines of numbers. Understood are {UNDERSTOOD}")
     if all(decimal(name, False) is not None for name in header):
@@ -118,22 +118,22 @@ class Table:
             self.uneven.append(f"line {line:,} ({len(cells)})")
         row: Row = {"lines": self.gathered.lines + 1.0}
         for place, name in self.columns.items():
-            cell = cells[place].strip() if place < len(cells) else ""
+            cell = cells[place] if place < len(cells) else ""
             value = decimal(cell, self.comma)
             if value is None or (name in COUNTS and not 0 <= value <= LARGEST):
-                if cell:
+                if cell.strip():
                     self.odd.append(f"line {line:,} ({clean(cell[:20])!r})")
-            elif name in COUNTS or told(LOGITS.get(UNSURE.get(name, ""), name), value):
-                self._take(row, name, value)
+            elif name in self.counters:
+                row[name] = 1_000 * value if name == "kimg" else value
+                self.counters[name].see(row[name])
+            elif math.isfinite(value):
+                row[name] = value
+                if name in UNSURE:
+                    self.beyond = self.beyond or not 0 <= value <= 1
+            elif name in TRAINED:
+                row[name] = value
         if len(row) > 1:
             self.gathered.add(row)
-
-    def _take(self, row: Row, name: str, value: float) -> None:
-        row[name] = 1_000 * value if name == "kimg" else value
-        if name in COUNTS:
-            self.counters[name].see(row[name])
-        if name in UNSURE:
-            self.beyond |= math.isfinite(value) and not 0 <= value <= 1
 
     def log(self, sigmoid: bool) -> Log:
         """What was taken. `sigmoid`: whether D may give probabilities."""

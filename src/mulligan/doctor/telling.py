@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from .illnesses import SHELF
 from .report import Report, named
-from .words import briefly, entries, entry, line, paragraph, share
+from .words import briefly, clean, entries, entry, line, paragraph, share
 
 
 def text(report: Report) -> str:
     """The verdict, what it rests on, and what to do, in lines of at most 100 letters."""
     verdict, unit, budget = report.verdict, report.unit, report.budget
     lines = [
-        *entry("verdict", line(verdict, unit)),
-        *entry("run" if report.arguments is not None else "table", f"{report.subject}: {reached(report)}"),
+        *entry("verdict", line(verdict, unit) + judged(report)),
+        *entry("run" if report.arguments is not None else "table", f"{clean(report.subject)}: {reached(report)}"),
     ]
     for finding in verdict.findings[:1]:
         lines += ["", paragraph(finding, budget, unit, report.arguments), ""]
@@ -21,10 +22,16 @@ def text(report: Report) -> str:
     lines += entries("not judged", lacking(report))
     lines += entries("notes", report.notes)
     if report.best is not None:
-        place = f"{report.best.checkpoint} at {report.best.images:,} images{share(report.best.images, budget)}"
+        place = f"{clean(report.best.checkpoint)} at {report.best.images:,} images{share(report.best.images, budget)}"
         lines += entry("best", f"{place}: {report.best.why}")
     lines += entry("advice", f"{report.advice.word}: {report.advice.why}")
     return "\n".join(lines)
+
+
+def judged(report: Report) -> str:
+    """How many illnesses the verdict is about, where it isn't about all."""
+    lacks = len(report.verdict.impossible)
+    return f"; {len(SHELF) - lacks} of {len(SHELF)} illnesses could be judged" if lacks else ""
 
 
 def reached(report: Report) -> str:

@@ -72,14 +72,14 @@ def remedies(finding: Finding, arguments: dict[str, Any] | None = None) -> list[
 
 def applies(cure: Cure, arguments: dict[str, Any] | None) -> bool:
     """Whether a cure changes something in a run; an advice that is no argument of it always stands."""
-    if arguments is None or cure.change(arguments):
+    if arguments is None or cure.of(arguments):
         return True
     return cure.flag.split()[0].lstrip("-").replace("-", "_") not in arguments
 
 
 def flags_of(cure: Cure, arguments: dict[str, Any] | None) -> str:
     """The flags of `train` that apply a cure, with this run's values where they are known."""
-    change = cure.change(arguments) if arguments is not None else {}
+    change = cure.of(arguments) if arguments is not None else {}
     return " ".join(f"--{name.replace('_', '-')} {spelled(value)}" for name, value in change.items()) or cure.flag
 
 

@@ -94,7 +94,7 @@ def chosen(job: Job, run: Run, book: Book, verdict: Verdict, budget: int) -> Str
     arguments, tried = known(job), {(stroke.illness, stroke.cure) for stroke in book.strokes()}
     for finding in verdict.findings:
         for cure in finding.illness.cures:
-            change = cure.change(arguments)
+            change = cure.of(arguments)
             if change and (finding.illness.key, cure.text) not in tried:
                 at = max((int(row["images"]) for row in run.rows() if "images" in row), default=0)
                 name, origin, number = _healthy(run, finding.since)
