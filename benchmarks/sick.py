@@ -1,6 +1,6 @@
 """A recipe that can be made ill: any objective, any optimizer, any rate; for the test set of the doctor.
 
-Points get fully connected networks of three layers, of 64 units in the plane and of 128 beyond, pictures those of DCGAN.
+Points get fully connected networks of three layers, 64 units wide in the plane and 128 beyond; pictures DCGAN's.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def _pack(a: Arguments) -> Arguments:
 
 
 def _penalty(a: Arguments) -> Arguments:
-    if "stabilize.gp" not in a or a["stabilize.gp"]:
+    if "stabilize.gp" not in a or a["stabilize.gp"] or a.get("objective") != "wasserstein":
         return {}
     return {"stabilize.clip_weights": 0.0, "stabilize.gp": 10.0 if a.get("pictures", True) else 0.1}
 

@@ -77,14 +77,14 @@ def standing(history: History, illness: Illness, signs: Sequence[Sign | None]) -
 
 def spells_of(history: History, illness: Illness, signs: Sequence[Sign | None]) -> list[Spell]:
     """Every stretch of confirmed alarm."""
-    agree, found, since = 1 if illness.at_once else AGREE, list[Spell](), -1
+    agree, found, since, confirmed = 1 if illness.at_once else AGREE, list[Spell](), -1, 0
     for i in range(len(signs)):
         on = alarmed(signs, i, agree)
         if on and since < 0:
-            since = i - agree + 1
+            since, confirmed = i - agree + 1, history.images(i)
         if not on and since >= 0:
-            found.append(Spell(illness.key, history.images(since), history.images(i)))
+            found.append(Spell(illness.key, history.images(since), history.images(i), confirmed))
             since = -1
     if since >= 0:
-        found.append(Spell(illness.key, history.images(since), None))
+        found.append(Spell(illness.key, history.images(since), None, confirmed))
     return found

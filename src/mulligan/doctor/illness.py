@@ -77,11 +77,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Spell:
-    """An illness from its first to its last observation; `until` None where it stands."""
+    """An illness from its first to its last observation, and when it was confirmed; `until` None where it stands."""
 
     key: str
     since: int
     until: int | None
+    confirmed: int = 0
 
 
 @dataclass(frozen=True)
