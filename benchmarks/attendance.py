@@ -60,7 +60,7 @@ def player(folder: str, doctor: bool) -> Trainer:
     made = find("dcgan")
     torch.manual_seed(0)
     plan = made.plan(source, made.arguments({}))
-    hooks = Hooks(doctor=attendant(plan, rows, held, torch.device("cpu"), False, True) if doctor else None)
+    hooks = Hooks(doctor=attendant(plan, rows, held, torch.device("cpu")) if doctor else None)
     return Trainer(plan, rows, Run(folder), Engine("cpu", 0), hooks=hooks)
 
 

@@ -19,6 +19,7 @@ from .core.trainer import Hooks, Rhythm, Trainer
 from .data import Source
 from .doctor.attend import Attending
 from .doctor.care import attendant, described, events_of
+from .doctor.cures import asked
 from .previews import previewer, tensorboard_writer
 from .settings import compare
 from .talk import say
@@ -66,6 +67,12 @@ class Job:
         return replace(self, changes=changes, settings={**self.settings, "changes": changes, "doctor": noted})
 
     @property
+    def asked(self) -> dict[str, Any]:
+        """The arguments as they are now, for cures."""
+        noted = self.settings["doctor"]["objective"]
+        return asked({**self.settings["arguments"], **self.changes}, len(self.source.shape) == 3, noted)
+
+    @property
     def rows(self) -> Part | Source:
         """What is trained on."""
         return Part(self.source, self.aside, len(self.source)) if self.aside else self.source
@@ -96,7 +103,10 @@ def fit(job: Job, run: Run, plan: Plan) -> Trainer:
         for note in notes if engine.rank == 0 else ():
             warn(note)
     first = engine.rank == 0
-    doctor = attendant(plan, job.rows, job.held, engine.device, job.halts, job.quiet) if first and job.doctor else None
+    doctor = None
+    if first and job.doctor:
+        say_so = None if job.quiet else job.asked
+        doctor = attendant(plan, job.rows, job.held, engine.device, job.halts, say_so)
     hooks = Hooks(
         preview=None if job.quiet else previewer(run, plan, job.source),
         score=job.scoring.hook(run, plan, job.source, engine) if first and job.scoring else None,

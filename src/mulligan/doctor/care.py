@@ -23,13 +23,21 @@ from .words import paragraph
 
 
 def attendant(
-    plan: Plan, rows: Rows, held: Rows | None, device: torch.device, halts: bool, quiet: bool = False
+    plan: Plan,
+    rows: Rows,
+    held: Rows | None,
+    device: torch.device,
+    halts: bool = False,
+    arguments: dict[str, Any] | None = None,
 ) -> Attending:
-    """The doctor of a plan that is trained on `rows`, with `held` kept aside; `quiet` tells no alarm."""
+    """The doctor of a plan that is trained on `rows`, with `held` kept aside.
+
+    An alarm is told with cures for these `arguments`; without them it isn't told.
+    """
     classes = int(getattr(plan.game.sampler, "classes", 0))
     probe = Probe(plan.game, Known(rows, held, device, classes))
     facts = facts_from({**described(plan), "held_out": len(held) if held else 0}, plan.images, len(rows))
-    return Attending(probe, facts, _silent if quiet else partial(told, plan.images), halts)
+    return Attending(probe, facts, _silent if arguments is None else partial(told, plan.images, arguments), halts)
 
 
 def events_of(rows: Rows, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -57,12 +65,12 @@ def described(plan: Plan) -> dict[str, Any]:
     }
 
 
-def told(budget: int, finding: Finding, others: list[str]) -> None:
+def told(budget: int, arguments: dict[str, Any], finding: Finding, others: list[str]) -> None:
     """The paragraph of an alarm, on stderr, without tearing a progress bar."""
     from tqdm import tqdm
 
     also = f"\nAlso seen: {', '.join(others)}." if others else ""
-    tqdm.write(f"\n{paragraph(finding, budget)}{also}\n", file=sys.stderr)
+    tqdm.write(f"\n{paragraph(finding, budget, arguments=arguments)}{also}\n", file=sys.stderr)
 
 
 def _silent(finding: Finding, others: list[str]) -> None:

@@ -11,6 +11,12 @@ POINTS_GAMMA, PICTURES_GAMMA = 0.1, 1.0
 """Where R1 and R2 begin."""
 
 
+def asked(arguments: Arguments, pictures: bool, objective: str) -> Arguments:
+    """A run's arguments as cures take them."""
+    gamma = PICTURES_GAMMA if pictures else POINTS_GAMMA
+    return {**arguments, "pictures": pictures, "gamma": gamma, "objective": objective}
+
+
 def _equal_rates(a: Arguments) -> Arguments:
     """D as fast as G, where it is faster; else a quarter of it."""
     if "lr_d" not in a or "lr" not in a:

@@ -15,6 +15,7 @@ from mulligan.parts.stabilize import Stabilize
 
 from .advice import Advice, Best, Series, advise, best_checkpoint, distances, scores
 from .care import facts_from
+from .cures import asked
 from .examine import examine
 from .gather import Log, stopped, whole
 from .history import PROBED, Facts, History, Row
@@ -158,9 +159,8 @@ def arguments_of(settings: dict[str, Any], facts: Facts) -> dict[str, Any]:
     remedies = flatten({"stabilize": Stabilize()}) if any(name.startswith("stabilize.") for name in given) else {}
     shape = data.get("shape") if isinstance(data, dict) else None
     pictures = not isinstance(shape, list) or len(shape) == 3
-    known = {"pictures": pictures, "gamma": 1.0 if pictures else 0.1, "objective": facts.objective}
-    whole = {**remedies, **given, **(changes if isinstance(changes, dict) else {}), **known}
-    return {name: value for name, value in whole.items() if value != AUTO}
+    whole = {**remedies, **given, **(changes if isinstance(changes, dict) else {})}
+    return asked({name: value for name, value in whole.items() if value != AUTO}, pictures, facts.objective)
 
 
 def pushed(rows: list[Row], objective: str) -> list[Row]:

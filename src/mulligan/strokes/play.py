@@ -8,7 +8,7 @@ A run that was stopped in the middle of a stroke goes on there, and no more are 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from ..core.errors import NonFinite, UserError
 from ..core.recipe import Plan
@@ -91,7 +91,7 @@ def _begun(job: Job, run: Run, book: Book, plan: Plan) -> bool:
 
 def chosen(job: Job, run: Run, book: Book, verdict: Verdict, budget: int) -> Stroke | None:
     """The first cure of the gravest illness that changes something and wasn't tried yet."""
-    arguments, tried = known(job), {(stroke.illness, stroke.cure) for stroke in book.strokes()}
+    arguments, tried = job.asked, {(stroke.illness, stroke.cure) for stroke in book.strokes()}
     for finding in verdict.findings:
         for cure in finding.illness.cures:
             change = cure.of(arguments)
@@ -104,13 +104,6 @@ def chosen(job: Job, run: Run, book: Book, verdict: Verdict, budget: int) -> Str
                     cure.source, change,
                 )  # fmt: skip
     return None
-
-
-def known(job: Job) -> dict[str, Any]:
-    """The arguments as they are, with what cures ask beside them."""
-    pictures = len(job.source.shape) == 3
-    more = {"pictures": pictures, "gamma": 1.0 if pictures else 0.1, "objective": job.settings["doctor"]["objective"]}
-    return {**job.settings["arguments"], **job.changes, **more}
 
 
 def _healthy(run: Run, before: int) -> tuple[str, int, int]:
