@@ -47,7 +47,7 @@ def in_32_dimensions() -> list[Case]:
 
     return [
         case("20,000, rpgan r1 r2", (), **RPGAN, stabilize={"r1": 1.0, "r2": 1.0}),
-        case("512", LEARNT, 512),
+        case("512", (*LEARNT, "collapse"), 512),
         case("64", LEARNT, 64),
         case("64, r1", LEARNT, 64, stabilize={"r1": 1.0}),
         case("64, label smoothing", LEARNT, 64, stabilize={"label_smoothing": 0.1}),
@@ -80,8 +80,8 @@ def digits() -> list[Case]:
         case("clipped at 0.001", ("weak",), "wgan", 600, width=16, batch=32, critic_turns=5,
              stabilize={"clip_weights": 0.001}),
         case("labels shuffled", ("data", "ignored"), "cgan", 1_000, 0, True, **dcgan),
-        case("lr ×20, no average", ("unstable", "collapse", "overpowering"), "dcgan", 1_500,
-             **{**dcgan, "lr": 1e-2}, ema=0),
+        case("lr ×200, no average", ("unstable", "collapse", "overpowering"), "dcgan", 1_500,
+             **{**dcgan, "lr": 0.1}, ema=0),
     ]  # fmt: skip
 
 

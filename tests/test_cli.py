@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "accumulate": (f"{TRAIN} --batch 9 --accumulate 2", "batch 9 can't be shared by 2 processes"),
     "learning rate": (f"{TRAIN} --lr nan", "the learning rate is nan"),
     "betas": (f"{TRAIN} --betas 0.5 1", "betas are (0.5, 1.0), but must be in [0, 1)"),
-    "number": (f"{TRAIN} --lr fast", "Error parsing --lr: could not convert string to float: 'fast'"),
+    "number": (f"{TRAIN} --lr fast", "could not convert string to float: 'fast'"),
     "choice": (
         f"{TRAIN} --schedule linaer",
         "invalid choice 'linaer' for argument '--schedule'. Expected one of ('constant', 'linear'",

@@ -11,8 +11,8 @@ CENTRED = ("minimax", "nonsaturating", "hinge")
 """Objectives whose logits have a zero that means "can't tell": only there r_t says anything."""
 LOGISTIC = ("minimax", "nonsaturating", "relativistic")
 """Objectives of log sigmoid: a margin of 12 logits is a mistake in 160,000."""
-EXPLODED = 200.0
-"""Logits of a D that has left all bounds."""
+EXPLODED, DEAD = 200.0, 1e-3
+"""Logits of a D that has left all bounds, an eighth of them where G makes one sample to the last digits."""
 PASSES, TOLD = 100, 0.8
 """Passes through few data after which an AUC so high is what D knows by heart."""
 NEARER = 6 / 7
@@ -112,8 +112,9 @@ def vanishing(h: History, i: int) -> Sign | None:
 
 def unstable(h: History, i: int) -> Sign | None:
     hops = (h.get(i, "diversity") or 0.0) < SPREAD and h.facts.objective != "wasserstein"
-    jumping = 0 if hops else high(h, i, "wander")
-    apart = 2 if logistic(h) and abs(h.get(i, "margin") or 0.0) > EXPLODED else 0
+    jumping = 0 if hops else lasting(h, i, high(h, i, "wander"), "distance", 0)
+    dead = (h.get(i, "diversity") or 0.0) < DEAD
+    apart = 2 if logistic(h) and abs(h.get(i, "margin") or 0.0) > (EXPLODED / 8 if dead else EXPLODED) else 0
     steep = ("slope",) if h.has("slope") else ("grad_G", "grad_D")
     how = max(jumping, apart, *(high(h, i, name) for name in steep))
     return sign(h, i, how, "wander", "margin", *steep, "distance")
@@ -187,7 +188,7 @@ SHELF: tuple[Illness, ...] = (
     Illness(
         "unstable", "exploding or oscillating training", "the players throw each other about, away from the data",
         "a rough start calms down when the learning rates fall", unstable,
-        (("wander",), ("slope",), ("grad_G",), ("grad_D",)),
+        (("wander",), ("slope",), ("margin",), ("grad_G",), ("grad_D",)),
         (cures.PENALTY, cures.SLOWER, cures.RELATIVISTIC),
     ),
     Illness(
