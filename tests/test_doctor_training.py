@@ -125,6 +125,18 @@ class TestKeptAside:
         assert run.settings()["doctor"]["held_out"] == 0
 
 
+def test_a_run_from_before_the_doctor_goes_on_as_it_was(tmp_path: Path):
+    given: dict[str, Any] = {**SMALL, "mlp": {"widths": (6,)}, "doctor": False}
+    straight = mulligan.train("gan", "digits", out=tmp_path / "straight", images=640, **given)
+    run = mulligan.train("gan", "digits", out=tmp_path / "run", images=320, **given)
+    settings = json.loads(run.recipe_file.read_text())
+    del settings["doctor"], settings["changes"], settings["arguments"]["stabilize.loss"]
+    run.recipe_file.write_text(json.dumps(settings))
+    again = mulligan.train("gan", "digits", out=tmp_path / "run", images=640, **{**given, "doctor": True})
+    assert all(torch.equal(value, state(straight)["game"][name]) for name, value in state(again)["game"].items())
+    assert again.settings()["doctor"]["held_out"] == 0
+
+
 class TestWords:
     FROZEN: ClassVar[dict[str, Any]] = {
         "latent": 2, "batch": 32, "images": 16_000, "lr_d": 0.0, "device": "cpu", "log_every": 320, "probe_every": 640,

@@ -27,6 +27,7 @@ def describe(path: Path) -> str:
         ("run", str(path)),
         ("recipe", f"{settings['recipe']}  ({settings.get('paper') or 'no paper named'})"),
         ("changed", changed(settings["recipe"], arguments)),
+        *([("by strokes", words(settings["changes"]))] if settings.get("changes") else []),
         (
             "data",
             f"{data['source']}: {times(data['count'])}{'×'.join(map(str, data['shape']))}"
@@ -77,7 +78,9 @@ def times(count: int) -> str:
 def changed(recipe: str, arguments: dict[str, object]) -> str:
     """The arguments that are not the recipe's defaults; all of them for a recipe of the user's own file."""
     defaults = flatten(find(recipe).defaults()) if recipe in SHELF else {}
-    return (
-        ", ".join(f"{name} {value}" for name, value in arguments.items() if defaults.get(name) != value)
-        or "nothing: the recipe's defaults"
-    )
+    other = {name: value for name, value in arguments.items() if defaults.get(name) != value}
+    return words(other) or "nothing: the recipe's defaults"
+
+
+def words(arguments: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in arguments.items())

@@ -12,6 +12,7 @@ from . import __version__
 from .core.errors import UserError
 from .core.recipe import Plan, Recipe, flatten
 from .core.run import Run
+from .parts.stabilize import Stabilize
 
 
 def describe(
@@ -39,7 +40,11 @@ def compare(run: Run, asked: dict[str, Any], plan: Plan) -> list[str]:
         (key, there.get(key), asked[key]) for key in ("recipe", "sha256", "seed", "precision")
     ]
     keys = {**there["arguments"], **asked["arguments"]}
-    told += [("--" + key.replace("_", "-"), there["arguments"].get(key), asked["arguments"].get(key)) for key in keys]
+    younger = flatten({"stabilize": Stabilize()})  # a run from before a remedy was there has it switched off
+    known = (
+        {**younger, **there["arguments"]} if any(key in there["arguments"] for key in younger) else there["arguments"]
+    )
+    told += [("--" + key.replace("_", "-"), known.get(key), asked["arguments"].get(key)) for key in keys]
     told += [
         (f"data {key}", there["data"].get(key), asked["data"][key])
         for key in ("shape", "count", "classes", "fingerprint")
