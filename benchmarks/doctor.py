@@ -11,6 +11,7 @@ the longest time; any confirmed alarm in a healthy run is a false one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
@@ -57,7 +58,8 @@ def one(job: tuple[Case, int, Path]) -> str:
     case, seed, keep = job
     out = folder(keep, case, seed)
     with tempfile.TemporaryDirectory() as room:
-        truth = case.train(seed, Path(room) / "run")
+        with contextlib.redirect_stdout(sys.stderr):  # the table alone belongs there
+            truth = case.train(seed, Path(room) / "run")
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
         for name in ("recipe.json", "log.jsonl"):

@@ -9,6 +9,7 @@ the test split of MNIST. Bars: better in 8 of 10 seeds of each ill case; never m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import multiprocessing
@@ -44,7 +45,9 @@ def one(job: tuple[Case, int, Path]) -> str:
     for name, granted in (("without", 0), ("with", 2)):
         with tempfile.TemporaryDirectory() as room:
             run = Path(room) / "run"
-            both[name] = replace(case, arguments={**case.arguments, "mulligans": granted}).train(seed, run)
+            trial = replace(case, arguments={**case.arguments, "mulligans": granted})
+            with contextlib.redirect_stdout(sys.stderr):  # the table alone belongs there
+                both[name] = trial.train(seed, run)
             if (run / "strokes.jsonl").is_file():
                 shutil.copy(run / "strokes.jsonl", out)
     (out / "pair.json").write_text(json.dumps(both), encoding="utf-8")
