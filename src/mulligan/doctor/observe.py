@@ -63,7 +63,7 @@ class Doctor:
         for name, x, most in (("real", real, KNOWN), ("fake", fake, MOST)):
             if x is not None and not (name == "real" and self._known):
                 _keep(self._samples[name], x.detach().float().cpu(), most)
-        known = {"real": float(real_logits.mean()), "fake": float(fake_logits.mean())}
+        known = {"real": float(real_logits.detach().mean()), "fake": float(fake_logits.detach().mean())}
         self._lines.append({"images": float(self.images), **known, **{k: float(v) for k, v in numbers.items()}})
         if self.calls % self.every == 0:
             self._probe()
