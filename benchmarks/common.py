@@ -123,6 +123,12 @@ def compared(name: str, found: dict[str, list[float]], ours: str, opponent: str)
     return {"ratio_of_bests": round(best, 3), "ratio_of_medians": round(middle, 3)}
 
 
+def rewrite(page: Path, mark: str, text: str) -> None:
+    """Put a text between the two marks of a page."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(mark)
+    page.write_text(f"{before}{mark}\n{text}\n{mark}{rest.partition(mark)[2]}", encoding="utf-8")
+
+
 def finish(benchmark: str, passed: bool, **facts: Any) -> NoReturn:
     """The JSON line, and exit code 1 below the bar."""
     row = {"benchmark": benchmark, "torch": torch.__version__, "threads": torch.get_num_threads(), **facts}

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from .common import rewrite
 from .doctor_cases import Case
 from .doctor_set import CASES
 
@@ -142,8 +143,7 @@ def main() -> None:
     text = f"{table(found)}\n\n{words}."
     print(text)
     if args.write:
-        before, _, rest = args.write.read_text(encoding="utf-8").partition(MARK)
-        args.write.write_text(f"{before}{MARK}\n{text}\n{MARK}{rest.partition(MARK)[2]}", encoding="utf-8")
+        rewrite(args.write, MARK, text)
     raise SystemExit(0 if passed else 1)
 
 

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .common import rewrite
 from .doctor import folder
 from .doctor_cases import Case
 from .doctor_set import CASES
@@ -107,8 +108,7 @@ def main() -> None:
     text, passed = table(args.keep, cases, seeds)
     print(text)
     if args.write:
-        before, _, rest = args.write.read_text(encoding="utf-8").partition(MARK)
-        args.write.write_text(f"{before}{MARK}\n{text}\n{MARK}{rest.partition(MARK)[2]}", encoding="utf-8")
+        rewrite(args.write, MARK, text)
     raise SystemExit(0 if passed else 1)
 
 

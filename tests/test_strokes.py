@@ -107,6 +107,17 @@ def test_the_log_is_that_of_the_branch_that_stayed(cured: Experiment):
     assert min(moved) > 0  # no line of the frozen one is left
 
 
+def test_what_was_seen_of_the_data_is_not_lost_with_the_old_branch(tmp_path: Path):
+    from mulligan.data import Source
+
+    draw = torch.Generator().manual_seed(0)
+    few = Source("few", {"x": torch.randn(200, 2, generator=draw).repeat(20, 1)})  # each point twenty times
+    run = mulligan.train("gan", few, out=tmp_path / "run", mulligans=1, **FROZEN)
+    (stroke,) = begun(run)
+    assert (stroke.checkpoint, Book(run).kept(stroke)) == ("", "cure")
+    assert [row["problem"] for row in run.rows() if row.get("event") == "data"]
+
+
 def test_the_cost_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = train(tmp_path / "run", mulligans=1)
     (stroke,) = begun(run)

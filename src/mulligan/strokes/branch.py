@@ -54,16 +54,16 @@ def play(job: Job, run: Run, book: Book, stroke: Stroke, arm: Arm) -> None:
 def _prepare(job: Job, run: Run, branch: Run, plan: Plan, stroke: Stroke, arm: Arm) -> None:
     """Make the folder stand where the branch begins."""
     branch.create(job.settings)
+    state = None
     if arm == "control":
         state = run.checkpoints.load()[0]
     elif stroke.checkpoint:
         digests = run.checkpoints.digests().get(stroke.checkpoint, set())
         state = adapted(read_state(run.checkpoints.folder / stroke.checkpoint, digests), plan)
-    else:
-        return
-    assert state is not None
-    write_lines(branch.log_file, [row for row in run.rows() if row.get("round", 0) <= state["round"]])
-    branch.checkpoints.save(state, state["round"], images=state["position"])
+    number = state["round"] if state else 0  # what was seen of the data stands before the first round
+    write_lines(branch.log_file, [row for row in run.rows() if row.get("round", 0) <= number])
+    if state:
+        branch.checkpoints.save(state, number, images=state["position"])
 
 
 def adapted(state: dict[str, Any], plan: Plan) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The mulligan: a run that has fallen ill goes back to where it was healthy, and plays on with one change.
 
 Two branches are played for the same number of images: the run as it was (control), and from its last healthy checkpoint
-with one change (cure). The one nearer to the held-out data stays (doctor.md's rule: never a cure without its control).
+with one change (cure). The one nearer to the held-out data stays: never a cure without its control.
 A run that was stopped in the middle of a stroke goes on there, and no more are played than were granted.
 """
 
