@@ -17,6 +17,7 @@ from mulligan import job
 from mulligan.core.run import Run
 from mulligan.core.stream import Part, Stream, kept_aside
 from mulligan.data import Source
+from mulligan.doctor.probe import Probe
 
 from . import helpers
 from .test_distributed import torchrun
@@ -169,6 +170,21 @@ def impatient(make: Any) -> Any:
         self.pause = self.next = 0.0
 
     return made
+
+
+def test_a_probe_draws_the_same_however_the_batch_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    drawn = dict[int, list[float]]()
+
+    def draws(shares: int) -> list[float]:
+        monkeypatch.setattr(Probe, "__call__", lambda *_: drawn[shares].append(float(torch.rand(()))) or {"probe": 1.0})
+        drawn[shares] = []
+        given: dict[str, Any] = {**SMALL, "mlp": {"widths": (6,)}, "images": 320, "accumulate": shares}
+        mulligan.train("gan", "digits", out=tmp_path / str(shares), **given)
+        return drawn[shares]
+
+    alone = draws(1)
+    assert len(alone) >= 10
+    assert alone == draws(2)
 
 
 def test_two_processes_see_what_one_sees(tmp_path: Path):
