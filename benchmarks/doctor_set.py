@@ -84,8 +84,9 @@ def digits() -> list[Case]:
         case("clipped at 0.001", ("weak",), "wgan", 600, width=16, batch=32, critic_turns=5,
              stabilize={"clip_weights": 0.001}),
         case("labels shuffled", ("data", "ignored"), "cgan", 1_000, 0, True, **dcgan),
-        case("lr ×100, no average", ("unstable", "collapse", "overpowering"), "dcgan", 1_500,
-             **{**dcgan, "lr": 0.1}, ema=0),
+        case("lr ×200, no average", ("unstable", "collapse", "overpowering"), "dcgan", 1_500,
+             **{**dcgan, "lr": 0.2}, ema=0),
+        case("lr ×20, no average", ("unstable", "collapse", "overpowering"), "r3gan", 1_000, family="dcgan", width=24, lr=2e-2, batch=32, latent=64, ema=0),
     ]  # fmt: skip
 
 

@@ -139,6 +139,26 @@ def test_data_without_labels_have_as_many_modes_as_samples_allow(count: int):
     assert len(modes) == max(2, min(eyes.CLUSTERS, count // eyes.PER_MODE))
 
 
+@pytest.mark.parametrize("side", [2, 5])
+def test_data_that_fall_into_clusters_have_as_many_modes_as_there_are(side: int):
+    at = torch.cartesian_prod(torch.arange(float(side)), torch.arange(float(side)))
+    y = torch.randint(side * side, (2_000,), generator=draw())
+    x = at[y] + 0.02 * torch.randn(2_000, 2, generator=draw())
+    named = Modes.of(x, None)(x)
+    assert len(named.unique()) == side * side
+    assert all(len(named[y == mode].unique()) == 1 for mode in range(side * side))
+
+
+def test_a_cloud_does_not_fall_into_clusters():
+    assert eyes.apart(torch.randn(1_000, 3, generator=draw()).double(), eyes.MOST) is None
+
+
+def test_the_silhouette_compares_the_nearest_centre_with_the_next():
+    x, centres = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [5.0]])
+    assert eyes.silhouette(x, centres) == pytest.approx((1 + 0.75) / 2)
+    assert eyes.silhouette(x, centres[:1]) == 0
+
+
 def test_labels_with_a_gap_are_not_taken_for_modes():
     x, y = ring()
     assert not Modes.of(x, torch.where(y == 3, 2, y)).of_labels

@@ -127,6 +127,14 @@ class TestNoAlarm:
     def test_but_a_wasserstein_critic_without_bound_throws_it_about(self):
         assert verdict(wander=1.5, diversity=0.1, facts={"objective": "wasserstein"}).chief == "unstable"
 
+    def test_a_probe_in_which_the_mean_happens_to_stand_still_does_not_end_it(self):
+        quiet = verdict(wander=lambda share: 0.05 if round(share * PROBES) % 4 == 0 else 1.0)
+        assert len(quiet.spells) == 1
+        assert quiet.chief == "unstable"
+
+    def test_a_mean_that_jumps_now_and_then(self):
+        assert not verdict(wander=lambda share: 1.0 if round(share * PROBES) % 3 == 0 else 0.05).spells
+
     def test_large_margins_of_losses_that_have_no_scale(self):
         for objective in ("wasserstein", "hinge", "least_squares", ""):
             assert not verdict(margin=150.0, distance=0.2, facts={"objective": objective}).spells
@@ -134,6 +142,13 @@ class TestNoAlarm:
     def test_few_data_that_d_does_not_know_by_heart(self):
         assert not verdict(auc=0.6, facts={"count": 100}).spells
         assert verdict(auc=0.95, facts={"count": 100}).chief == "overfitting"
+
+
+def test_a_critic_is_too_weak_as_long_as_modes_are_missing():
+    closer: dict[str, Any] = {"clipped": 0.9, "distance": lambda share: 0.8 * 0.05**share, "missing": 0.4}
+    found = verdict(**closer, facts={"objective": "wasserstein", "clip": 0.01})
+    assert found.chief == "weak"
+    assert "weak" not in {spell.key for spell in verdict(**{**closer, "missing": 0.06}, facts={"clip": 0.01}).spells}
 
 
 def test_equilibrium_alone_proves_nothing():

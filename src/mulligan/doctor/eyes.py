@@ -16,6 +16,9 @@ PART = 256  # samples that are looked at together
 FIRST = 512  # real samples, in random order, that features are scaled by
 CLASSES = 32  # labels that are modes of their own; with more of them, or none, clusters are
 CLUSTERS = 16  # with more of them 256 fair samples sit in the wrong one by chance: a fifth with 32
+MOST = 32  # clusters that are looked for
+APART = 0.9  # silhouette from which clusters are the data's own: ten times nearer to their centre than to the next
+STARTS = 2  # of k-means for a number of clusters
 PER_MODE = 32  # real samples that a cluster needs on average
 WIDEST = 32  # directions that clusters are looked for in
 NORM = 1e-5
@@ -102,14 +105,18 @@ class Modes:
 
     @classmethod
     def of(cls, features: Tensor, labels: Tensor | None, seed: int = 0) -> Modes:
-        """The classes where there are labels (Fisher's linear discriminant), else clusters of k-means."""
+        """The classes where there are labels (Fisher's linear discriminant), else clusters of k-means.
+
+        As many clusters as the data fall into, where these are clearly apart; else CLUSTERS, which share the data out.
+        """
         features = features.double()
         if labels is not None and 2 <= int(labels.max()) + 1 == len(labels.unique()) <= CLASSES:
             return cls._classes(features, labels)
         features = finite(features)
         project = widest(features)
-        count = max(2, min(CLUSTERS, len(features) // PER_MODE))
-        return cls(clusters(features @ project, count, seed), project, False)
+        seen, most = features @ project, len(features) // PER_MODE
+        found = apart(seen, min(MOST, most), seed)
+        return cls(clusters(seen, max(2, min(CLUSTERS, most)), seed) if found is None else found, project, False)
 
     @classmethod
     def _classes(cls, x: Tensor, labels: Tensor) -> Modes:
@@ -139,6 +146,25 @@ def widest(x: Tensor) -> Tensor:
     return torch.linalg.eigh(x.T @ x / max(len(x), 1)).eigenvectors[:, -WIDEST:]
 
 
+def apart(x: Tensor, most: int, seed: int = 0) -> Tensor | None:
+    """Centres of the clusters that x (n, F), in random order, falls into, `most` of them; None where it doesn't."""
+    some = x[:FIRST]
+    tries = [clusters(some, count, seed + start) for count in range(2, most + 1) for start in range(STARTS)]
+    best = max(tries, key=lambda centres: silhouette(some, centres), default=None)
+    return best if best is not None and silhouette(some, best) >= APART else None
+
+
+def silhouette(x: Tensor, centres: Tensor) -> float:
+    """Mean of 1 - a / b over the rows of x (n, F), a and b the distances to the nearest and the next centre.
+
+    By centres instead of all pairs: the simplified silhouette of Hruschka et al. 2004, after Rousseeuw 1987.
+    """
+    if len(centres) < 2:
+        return 0.0
+    nearest, following = torch.cdist(x, centres).topk(2, largest=False).values.unbind(1)
+    return float((1 - nearest / following.clamp_min(NORM)).mean())
+
+
 def clusters(x: Tensor, count: int, seed: int = 0, turns: int = 20) -> Tensor:
     """Centres (count, F) of k-means with the start of k-means++ (Arthur & Vassilvitskii 2007); the same for one seed.
 
@@ -155,5 +181,7 @@ def clusters(x: Tensor, count: int, seed: int = 0, turns: int = 20) -> Tensor:
         named = torch.cdist(x, centres).argmin(1)
         held = torch.bincount(named, minlength=len(centres))[:, None]
         total = torch.zeros_like(centres).index_add_(0, named, x)
-        centres = torch.where(held > 0, total / held.clamp_min(1), centres)
+        before, centres = centres, torch.where(held > 0, total / held.clamp_min(1), centres)
+        if torch.equal(before, centres):
+            break
     return centres

@@ -75,6 +75,12 @@ def low(h: History, i: int, name: str) -> int:
     return level(h, i, name) if found is not None and found.value < BANDS[name].low else 0
 
 
+def steadily_high(h: History, i: int, name: str) -> int:
+    """The level above its band of a signal that jumps by nature: of its median over the last observations."""
+    value = h.smooth(i, name)
+    return 0 if value is None or value <= BANDS[name].high else BANDS[name].level(value)
+
+
 def sign(h: History, i: int, how: int, *names: str) -> Sign | None:
     """A sign of level 1 or 2 with the evidence of these signals; None at 0."""
     if how <= 0:
@@ -100,8 +106,10 @@ def idle(h: History, i: int) -> Sign | None:
 
 
 def weak(h: History, i: int) -> Sign | None:
-    how = high(h, i, "clipped") if h.facts.clip and high(h, i, "distance") else 0
-    return sign(h, i, lasting(h, i, how, "distance", 0), "clipped", "slope", "auc", "distance")
+    how = high(h, i, "clipped") if h.facts.clip else 0
+    bad = [name for name, least in (("distance", 1), ("missing", 2)) if high(h, i, name) >= least]
+    how = max((lasting(h, i, how, name, 0) for name in bad), default=0)
+    return sign(h, i, how, "clipped", "slope", "auc", "distance", "missing")
 
 
 def vanishing(h: History, i: int) -> Sign | None:
@@ -112,7 +120,7 @@ def vanishing(h: History, i: int) -> Sign | None:
 
 def unstable(h: History, i: int) -> Sign | None:
     hops = (h.get(i, "diversity") or 0.0) < SPREAD and h.facts.objective != "wasserstein"
-    jumping = 0 if hops else lasting(h, i, high(h, i, "wander"), "distance", 0)
+    jumping = 0 if hops else lasting(h, i, steadily_high(h, i, "wander"), "distance", 0)
     dead = (h.get(i, "diversity") or 0.0) < DEAD
     apart = 2 if logistic(h) and abs(h.get(i, "margin") or 0.0) > (EXPLODED / 8 if dead else EXPLODED) else 0
     steep = ("slope",) if h.has("slope") else ("grad_G", "grad_D")
@@ -177,7 +185,7 @@ SHELF: tuple[Illness, ...] = (
     ),
     Illness(
         "weak", "critic too weak", "most of the critic's weights lie at their clipping bound: it sees too little",
-        "a learning rate that is too small shows the same", weak, (("clipped", "distance"),),
+        "a learning rate that is too small shows the same", weak, (("clipped", "distance"), ("clipped", "missing")),
         (cures.PENALTY, cures.SLOPES),
     ),
     Illness(
