@@ -17,6 +17,8 @@ PASSES, TOLD = 100, 0.8
 """Passes through few data after which an AUC so high is what D knows by heart."""
 NEARER = 6 / 7
 """Of the way to its target that a bad signal may have left after a tenth of the budget, to be on its way."""
+SEEN_OF_WEAK = (("distance", 0, 1), ("missing", 0, 2), ("imbalance", 0, 2), ("diversity", 1, 2))
+"""What a critic that is clipped does to samples: signal, target, and the level from which it counts."""
 SPREAD = 0.5
 """Diversity below which a mean that jumps is that of a collapsed G, which hops from mode to mode."""
 FEW = 1_000
@@ -107,9 +109,9 @@ def idle(h: History, i: int) -> Sign | None:
 
 def weak(h: History, i: int) -> Sign | None:
     how = high(h, i, "clipped") if h.facts.clip else 0
-    bad = [name for name, least in (("distance", 1), ("missing", 2)) if high(h, i, name) >= least]
-    how = max((lasting(h, i, how, name, 0) for name in bad), default=0)
-    return sign(h, i, how, "clipped", "slope", "auc", "distance", "missing")
+    bad = [(name, target) for name, target, least in SEEN_OF_WEAK if level(h, i, name) >= least]
+    how = max((lasting(h, i, how, name, target) for name, target in bad), default=0)
+    return sign(h, i, how, "clipped", "slope", "auc", *(name for name, _ in bad))
 
 
 def vanishing(h: History, i: int) -> Sign | None:
@@ -185,7 +187,7 @@ SHELF: tuple[Illness, ...] = (
     ),
     Illness(
         "weak", "critic too weak", "most of the critic's weights lie at their clipping bound: it sees too little",
-        "a learning rate that is too small shows the same", weak, (("clipped", "distance"), ("clipped", "missing")),
+        "a learning rate that is too small shows the same", weak, (("clipped",),),
         (cures.PENALTY, cures.SLOPES),
     ),
     Illness(
