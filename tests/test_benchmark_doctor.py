@@ -109,6 +109,15 @@ def test_false_alarms_are_counted_over_healthy_runs_only():
     assert not passed
 
 
+def test_runs_that_are_healthy_in_truth_count_against_the_bar_and_are_told_beside_it():
+    well = [Outcome(IDLE, seed, "healthy", False, None, well=True) for seed in range(2)]
+    words, passed = totals([*[ill("idle", 0.2)] * 8, *well])
+    assert "right illness 80.0% of 10" in words
+    assert "2 runs of uneven modes are healthy in truth (KL below 0.1), 2 of them are called so" in words
+    assert "right illness in 100.0% of the other 8" in words
+    assert not passed
+
+
 def test_every_case_has_a_folder_of_its_own():
     assert len({folder(Path(), case, 0) for case in CASES}) == len(CASES)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from mulligan import Doctor, UserError
 
@@ -60,6 +62,38 @@ def test_held_out_logits_tell_overfitting():
     for _ in range(200):
         doctor.observe(logits(3.0), logits(-3.0), held_logits=logits(-2.5))
     assert doctor.word == "D overfitting"
+
+
+@pytest.mark.parametrize(("count", "word"), [(64, "D overfitting"), (50_000, "healthy")])
+def test_a_loop_that_trains_on_few_points_overfits_and_one_on_many_does_not(count: int, word: str):
+    assert trained(count).word == word
+
+
+def trained(count: int, steps: int = 1_000, batch: int = 64, width: int = 96) -> Doctor:
+    """A plain loop on `count` points of a Gaussian in 16 dimensions; the doctor sees logits only."""
+    torch.manual_seed(0)
+    data, unseen = torch.randn(count, 16), torch.randn(512, 16)
+
+    def net(*sizes: int) -> nn.Sequential:
+        return nn.Sequential(*(m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.LeakyReLU(0.2))))[:-1]
+
+    G, D = net(16, width, width, 16), net(16, width, width, width, 1)
+    optims = [torch.optim.Adam(side.parameters(), lr=1e-3, betas=(0.5, 0.999)) for side in (G, D)]
+    doctor = Doctor("nonsaturating", every=50, budget=steps * batch)
+    for _ in range(steps):
+        x, z = data[torch.randint(count, (batch,))], torch.randn(batch, 16)
+        real, fake = D(x), D(G(z).detach())
+        loss = softplus(-real).mean() + softplus(fake).mean()
+        descend(optims[1], loss)
+        descend(optims[0], softplus(-D(G(z))).mean())
+        doctor.observe(real, fake, held_logits=D(unseen[torch.randint(512, (batch,))]))
+    return doctor
+
+
+def descend(optim: torch.optim.Optimizer, loss: Tensor) -> None:
+    optim.zero_grad()
+    loss.backward()
+    optim.step()
 
 
 def test_numbers_that_leave_the_finite_are_seen():
