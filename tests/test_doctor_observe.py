@@ -75,7 +75,8 @@ def trained(count: int, steps: int = 1_000, batch: int = 64, width: int = 96) ->
     data, unseen = torch.randn(count, 16), torch.randn(512, 16)
 
     def net(*sizes: int) -> nn.Sequential:
-        return nn.Sequential(*(m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.LeakyReLU(0.2))))[:-1]
+        layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
+        return nn.Sequential(*layers[:-1])
 
     G, D = net(16, width, width, 16), net(16, width, width, width, 1)
     optims = [torch.optim.Adam(side.parameters(), lr=1e-3, betas=(0.5, 0.999)) for side in (G, D)]
