@@ -51,7 +51,7 @@ def in_the_plane(group: str) -> list[Case]:
 def in_32_dimensions() -> list[Case]:
     """The overfitting lab: few points of a Gaussian in 32 dimensions, or many.
 
-    Without regularization, samples of 20,000 points drift about with half the spread of the data, those of 512 likewise.
+    Without regularization, samples drift about with half the spread of the data, even of 20,000 points.
     """
 
     def case(name: str, right: tuple[str, ...], count: int = 0, **arguments: Any) -> Case:
