@@ -34,6 +34,7 @@ class Case:
     """A training. `right`: keys of the illnesses that are right to name; none for a healthy one.
 
     `steps` are rounds. `count`: training samples, 0 for the whole set; `shuffled`: labels that belong to others.
+    `beside`: the healthy case that it has to be clearly worse than, to be ill in truth.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Case:
     recipe: str = "toy"
     count: int = 0
     shuffled: bool = False
+    beside: str = ""
 
     @property
     def settings(self) -> str:

@@ -82,9 +82,10 @@ def digits() -> list[Case]:
         steps: int,
         count: int = 0,
         shuffled: bool = False,
+        beside: str = "",
         **arguments: Any,
     ) -> Case:
-        return Case(name, "mnist", right, steps, arguments, recipe, count, shuffled)
+        return Case(name, "mnist", right, steps, arguments, recipe, count, shuffled, beside)
 
     return [
         case("dcgan", (), "dcgan", 1_500, **dcgan),
@@ -96,9 +97,8 @@ def digits() -> list[Case]:
         case("clipped at 0.001", ("weak",), "wgan", 600, width=16, batch=32, critic_turns=5,
              stabilize={"clip_weights": 0.001}),
         case("labels shuffled", ("data", "ignored"), "cgan", 1_000, 0, True, **dcgan),
-        case("lr ×200, no average", THROWN, "dcgan", 1_500,
-             **{**dcgan, "lr": 0.2}, ema=0),
-        case("lr ×20, no average", THROWN, "r3gan", 1_000, **{**r3gan, "lr": 2e-2}, ema=0),
+        case("lr ×200, no average", THROWN, "dcgan", 1_500, **{**dcgan, "lr": 0.2}, ema=0, beside="dcgan"),
+        case("lr ×20, no average", THROWN, "r3gan", 1_000, **{**r3gan, "lr": 2e-2}, ema=0, beside="r3gan"),
     ]  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.doctor import Outcome, folder, judged, table, totals
+from benchmarks.doctor import Outcome, folder, healthy_in_truth, judged, table, totals
 from benchmarks.doctor_cases import Case, centres, covariance_root, nearness, of_lab, of_modes, points
-from benchmarks.doctor_set import CASES
+from benchmarks.doctor_set import CASES, UNEVEN
 
 HEALTHY, IDLE = Case("fine", "ring", (), 4_000), Case("still", "ring", ("idle",), 4_000)
 WELL = {
@@ -76,6 +76,24 @@ def test_a_run_that_is_not_there_is_not_judged(tmp_path: Path):
     assert judged(tmp_path, HEALTHY, 0) is None
 
 
+@pytest.mark.parametrize(("kl", "well"), [(0.02, True), (0.4, False)])
+def test_a_run_of_even_modes_is_healthy_in_truth(kl: float, well: bool, keep: Keep, tmp_path: Path):
+    case = Case("vanilla", "ring", UNEVEN, 4_000)
+    keep(case)
+    assert healthy_in_truth(tmp_path, case, 0, {"kl": kl}) is well
+
+
+@pytest.mark.parametrize(("frechet", "well"), [(140.0, True), (160.0, False)])
+def test_a_run_as_good_as_the_healthy_one_of_its_seed_is_healthy_in_truth(frechet: float, well: bool, tmp_path: Path):
+    healthy = next(case for case in CASES if (case.group, case.name) == ("mnist", "dcgan"))
+    out = folder(tmp_path, healthy, 0)
+    out.mkdir()
+    (out / "truth.json").write_text(json.dumps({"settings": healthy.settings, "frechet": 100.0}))
+    fast = Case("fast", "mnist", ("unstable",), 100, beside="dcgan")
+    assert healthy_in_truth(tmp_path, fast, 0, {"frechet": frechet}) is well
+    assert not healthy_in_truth(tmp_path, fast, 1, {"frechet": frechet})  # that seed has no healthy run
+
+
 def test_the_table_counts_what_a_case_was_called():
     case = next(case for case in CASES if case.right == ("idle",))
     found = [
@@ -113,7 +131,7 @@ def test_runs_that_are_healthy_in_truth_count_against_the_bar_and_are_told_besid
     well = [Outcome(IDLE, seed, "healthy", False, None, well=True) for seed in range(2)]
     words, passed = totals([*[ill("idle", 0.2)] * 8, *well])
     assert "right illness 80.0% of 10" in words
-    assert "2 runs of uneven modes are healthy in truth (KL below 0.1), 2 of them are called so" in words
+    assert "2 of these runs are healthy in truth, and 2 of them are called so" in words
     assert "right illness in 100.0% of the other 8" in words
     assert not passed
 
