@@ -27,6 +27,13 @@ FIXTURES = (
     "metrics_features",
     "metrics_inception_score",
     "metrics_ppl",
+    "sg2_ops",
+    "sg2ada_generator_skip",
+    "sg2ada_generator_orig_uncond",
+    "sg2ada_generator_resnet_uncond",
+    "sg2ada_discriminator_resnet",
+    "sg2ada_discriminator_skip_uncond",
+    "sg3_discriminator",
 )
 
 

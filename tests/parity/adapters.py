@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 
-from tests.parity import ctgan, cyclegan, dcgan_examples, diffaugment, losses, metrics, mimicry, penalties
+from tests.parity import ctgan, cyclegan, dcgan_examples, diffaugment, losses, metrics, mimicry, penalties, stylegan2
 from tests.parity.compare import Value
 from tests.parity.fixture import Fixture, Unusable
 
@@ -19,6 +19,9 @@ ADAPTERS: dict[str, Adapter] = {
     r"pytorch/examples .*Generator, Discriminator": dcgan_examples.run,
     r"mimicry .*\b(SNGAN|CGANPD|WGANGP)Generator": mimicry.run,
     r"sdv-dev/CTGAN .*ctgan": ctgan.run,
+    r"NVlabs/stylegan\S+ .*networks(_stylegan2)?\.Generator$": stylegan2.generator,
+    r"NVlabs/stylegan\S+ .*networks(_stylegan2)?\.Discriminator": stylegan2.discriminator,
+    r"stylegan2-ada.* torch_utils\.ops\.": stylegan2.operations,
     r"frechet distance, KID": metrics.features,
     r"inception score from logits": metrics.inception_score,
     r"slerp, PPLSampler": metrics.path_length,

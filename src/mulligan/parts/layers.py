@@ -156,23 +156,24 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class MinibatchStdDev(nn.Module):
-    """Appends the mean standard deviation inside groups of samples as one feature (Karras et al. 2018, section 3).
+    """Appends the mean standard deviation inside groups of samples as features (Karras et al. 2018, section 3).
 
-    (N, F) -> (N, F + 1), (N, C, H, W) -> (N, C + 1, H, W). Where N is no multiple of `group`, the largest divisor of
-    N below takes its place. Sample i shares its group with i + N/group, i + 2N/group, ...
+    (N, F) -> (N, F + features), (N, C, H, W) -> (N, C + features, H, W): each is the mean over its part of the
+    channels. Where N is no multiple of `group`, the largest divisor of N below takes its place; None is the whole
+    batch. Sample i shares its group with i + N/group, i + 2N/group, ...
     """
 
-    def __init__(self, group: int = 4) -> None:
+    def __init__(self, group: int | None = 4, features: int = 1) -> None:
         super().__init__()
-        self.group = group
+        self.group, self.features = group, features
 
     def forward(self, x: Tensor) -> Tensor:
         n = len(x)
-        group = next(g for g in range(min(self.group, n), 0, -1) if n % g == 0)
-        y = x.reshape(group, n // group, -1)
+        group = next(g for g in range(min(self.group or n, n), 0, -1) if n % g == 0)
+        y = x.reshape(group, n // group, self.features, -1)
         # 1e-8 inside the root: the derivative stays finite for identical samples.
-        deviation = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean(1)
-        plane = deviation.repeat(group).view(n, 1, *(1,) * (x.dim() - 2)).expand(n, 1, *x.shape[2:])
+        deviation = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean(2)
+        plane = deviation.repeat(group, 1).view(n, -1, *(1,) * (x.dim() - 2)).expand(n, -1, *x.shape[2:])
         return torch.cat([x, plane], 1)
 
 

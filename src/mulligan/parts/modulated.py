@@ -1,0 +1,177 @@
+"""Layers of the StyleGANs: equalized learning rate, activations of unit gain, convolutions that a style modulates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .filters import TAPS, Pair, kernel, resampled
+
+Activation = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
+    "linear": (lambda x: x, 1.0),
+    "relu": (F.relu, 2**0.5),
+    "lrelu": (lambda x: F.leaky_relu(x, 0.2), 2**0.5),
+    "tanh": (torch.tanh, 1.0),
+    "sigmoid": (torch.sigmoid, 1.0),
+    "elu": (F.elu, 1.0),
+    "selu": (F.selu, 1.0),
+    "softplus": (F.softplus, 1.0),
+    "swish": (F.silu, 2**0.5),
+}
+"""Function, and the gain that keeps the variance about 1 (He et al. 2015)."""
+EPS = 1e-8
+
+
+def activated(
+    x: Tensor, bias: Tensor | None = None, act: str = "linear", gain: float | None = None, clamp: float | None = None,
+    slope: float | None = None,
+) -> Tensor:  # fmt: skip
+    """act(x + bias) times its gain, within ±clamp; bias along axis 1, `slope` of leaky ReLU below 0 in place of 0.2."""
+    if bias is not None:
+        x = x + bias.to(x.dtype).view(1, -1, *(1,) * (x.dim() - 2))
+    function, usual = ACTIVATIONS[act]
+    x = F.leaky_relu(x, slope) if act == "lrelu" and slope is not None else function(x)
+    gain = usual if gain is None else gain
+    x = x * gain if gain != 1 else x
+    return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Rows of x (N, F) with mean square 1."""
+    return x * (x.square().mean(1, keepdim=True) + EPS).rsqrt()
+
+
+def modulated(
+    x: Tensor, weight: Tensor, style: Tensor, *, noise: Tensor | None = None, up: int = 1, padding: Pair = 0,
+    f: Tensor | None = None, flip: bool = True, demodulate: bool = True,
+) -> Tensor:  # fmt: skip
+    """x (N, C, H, W) convolved with weights of its own per sample, w' = s w / |s w| (Karras et al. 2020b, eq. 1 and 3).
+
+    weight (O, C, k, k), style (N, C). Scaling weights by input is scaling the input, and dividing them by output is
+    dividing the output, so no sample needs weights of its own; their norm is a product of matrices. `noise` is added.
+    """
+    y = resampled(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), f, up, padding=padding, flip=flip)
+    if demodulate:
+        power = weight.square().sum((2, 3)).t()
+        y = y * (style.square() @ power + EPS).rsqrt().to(y.dtype)[:, :, None, None]
+    return y if noise is None else y + noise.to(y.dtype)
+
+
+def grouped(
+    x: Tensor, weight: Tensor, style: Tensor, *, noise: Tensor | None = None, up: int = 1, padding: Pair = 0,
+    f: Tensor | None = None, flip: bool = True, demodulate: bool = True,
+) -> Tensor:  # fmt: skip
+    """The same as the paper writes it: weights for each sample, and one grouped convolution of all of them."""
+    n, _, height, width = x.shape
+    w = weight[None] * style[:, None, :, None, None]
+    if demodulate:
+        w = w * (w.square().sum((2, 3, 4), keepdim=True) + EPS).rsqrt()
+    y = resampled(x.reshape(1, -1, height, width), w.flatten(0, 1), f, up, padding=padding, groups=n, flip=flip)
+    y = y.view(n, -1, *y.shape[2:])
+    return y if noise is None else y + noise
+
+
+class Dense(nn.Module):
+    """A linear layer with equalized learning rate: weights of variance 1, scaled where they are used.
+
+    (N, inputs) -> (N, outputs), activated. `rate` multiplies the learning rate (Karras et al. 2018, section 4.1).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, act: str = "linear", rate: float = 1.0, start: float = 0.0, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.act, self.rate, self.gain = act, rate, rate / inputs**0.5
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+        self.bias = nn.Parameter(torch.full((outputs,), start)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias * self.rate if self.rate != 1 else self.bias
+        if self.act == "linear":
+            return F.linear(x, (self.weight * self.gain).to(x.dtype), None if bias is None else bias.to(x.dtype))
+        return activated(F.linear(x, (self.weight * self.gain).to(x.dtype)), bias, self.act)
+
+
+class Conv(nn.Module):
+    """A convolution with equalized learning rate that may grow or shrink its input by 2, and an activation."""
+
+    resample_filter: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, size: int, *, bias: bool = True, act: str = "linear", up: int = 1,
+        down: int = 1, taps: Sequence[float] | None = TAPS, clamp: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.up, self.down, self.padding, self.act, self.clamp = up, down, size // 2, act, clamp
+        self.scale, self.usual = 1 / (inputs * size**2) ** 0.5, ACTIVATIONS[act][1]
+        self.register_buffer("resample_filter", kernel(taps))
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        w, resizes = (self.weight * self.scale).to(x.dtype), self.up > 1 or self.down > 1
+        f = self.resample_filter if resizes else None
+        x = resampled(x, w, f, self.up, self.down, self.padding, flip=self.up == 1)
+        return activated(x, self.bias, self.act, self.usual * gain, self.clamp and self.clamp * gain)
+
+
+class Modulated(nn.Module):
+    """A 3×3 convolution whose weights a style modulates, with noise and an activation (Karras et al. 2020b, figure 2).
+
+    x (N, C, H, W), w (N, style) -> (N, outputs, up H, up W). `noise`: "random", "const" or "none".
+    """
+
+    noise_const: Tensor
+    resample_filter: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, style: int, shape: tuple[int, int], *, size: int = 3, up: int = 1,
+        noise: bool = True, act: str = "lrelu", taps: Sequence[float] | None = TAPS, clamp: float | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.up, self.padding, self.act, self.clamp, self.noisy, self.shape = up, size // 2, act, clamp, noise, shape
+        self.usual = ACTIVATIONS[act][1]
+        self.affine = Dense(style, inputs, start=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, size, size))
+        self.register_buffer("resample_filter", kernel(taps))
+        if noise:
+            self.register_buffer("noise_const", torch.randn(shape))
+            self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor, w: Tensor, noise: str = "random", gain: float = 1.0) -> Tensor:
+        f = self.resample_filter if self.up > 1 else None
+        style = self.affine(w)
+        x = modulated(
+            x, self.weight, style, noise=self._noise(x, noise), up=self.up, padding=self.padding, f=f,
+            flip=self.up == 1,
+        )  # fmt: skip
+        return activated(x, self.bias, self.act, self.usual * gain, self.clamp and self.clamp * gain)
+
+    def _noise(self, x: Tensor, how: str) -> Tensor | None:
+        if not self.noisy or how == "none":
+            return None
+        shape = len(x), 1, *self.shape
+        noise = self.noise_const if how == "const" else torch.randn(shape, device=x.device)
+        return noise * self.noise_strength
+
+
+class ToPicture(nn.Module):
+    """A 1×1 convolution to the channels of the picture, modulated but not demodulated."""
+
+    def __init__(self, inputs: int, channels: int, style: int, size: int = 1, clamp: float | None = None) -> None:
+        super().__init__()
+        self.clamp, self.scale, self.padding = clamp, 1 / (inputs * size**2) ** 0.5, size // 2
+        self.affine = Dense(style, inputs, start=1.0)
+        self.weight = nn.Parameter(torch.randn(channels, inputs, size, size))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        style = self.affine(w) * self.scale
+        x = modulated(x, self.weight, style, padding=self.padding, demodulate=False)
+        return activated(x, self.bias, clamp=self.clamp)
