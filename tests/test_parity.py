@@ -28,6 +28,7 @@ FIXTURES = (
     "metrics_inception_score",
     "metrics_ppl",
     "sg2_ops",
+    "sg2ada_augmentpipe",
     "sg2ada_generator_skip",
     "sg2ada_generator_orig_uncond",
     "sg2ada_generator_resnet_uncond",

@@ -3,7 +3,18 @@
 import re
 from collections.abc import Callable, Iterable
 
-from tests.parity import ctgan, cyclegan, dcgan_examples, diffaugment, losses, metrics, mimicry, penalties, stylegan2
+from tests.parity import (
+    ada,
+    ctgan,
+    cyclegan,
+    dcgan_examples,
+    diffaugment,
+    losses,
+    metrics,
+    mimicry,
+    penalties,
+    stylegan2,
+)
 from tests.parity.compare import Value
 from tests.parity.fixture import Fixture, Unusable
 
@@ -22,6 +33,7 @@ ADAPTERS: dict[str, Adapter] = {
     r"NVlabs/stylegan\S+ .*networks(_stylegan2)?\.Generator$": stylegan2.generator,
     r"NVlabs/stylegan\S+ .*networks(_stylegan2)?\.Discriminator": stylegan2.discriminator,
     r"stylegan2-ada.* torch_utils\.ops\.": stylegan2.operations,
+    r"stylegan2-ada.* training\.augment\.AugmentPipe": ada.run,
     r"frechet distance, KID": metrics.features,
     r"inception score from logits": metrics.inception_score,
     r"slerp, PPLSampler": metrics.path_length,
