@@ -34,7 +34,11 @@ FIXTURES = (
     "sg2ada_generator_resnet_uncond",
     "sg2ada_discriminator_resnet",
     "sg2ada_discriminator_skip_uncond",
+    "sg2ada_losses",
     "sg3_discriminator",
+    "sg3_generator_T",
+    "sg3_generator_R",
+    "sg3_ops",
 )
 
 

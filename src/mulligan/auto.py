@@ -3,7 +3,8 @@
     lr                   the recipe's own × √(batch / the recipe's own batch)
     lr_d                 as far from lr as in the recipe
     stabilize.r1 and r2  pictures: 1 × 64 / batch, or the recipe's own r1 × its own batch / batch; above 64 × 64
-                         pixels × pixels / 64²; points: 0.1, below 1,000 of them 1
+                         pixels × pixels / 64²; the networks of StyleGAN2: 0.0002 × pixels / batch; points: 0.1,
+                         below 1,000 of them 1
 
 Adam and RMSprop follow the root of the batch (Malladi et al. 2022, arXiv:2205.10287). Gamma in proportion to pixels and
 to 1 / batch is the heuristic of StyleGAN2-ADA (Karras et al. 2020), 0.0002 × pixels / batch for its own networks; here
@@ -20,6 +21,8 @@ from .core.recipe import Recipe, Shape, flatten, nest, unresolved
 
 PICTURES, SIDE, BATCH = 1.0, 64, 64
 """Gamma of pictures up to that side in batches of that size, where the recipe has none of its own."""
+STYLES = 2e-4
+"""Gamma per pixel and sample of a batch for the networks of StyleGAN2, whose recipes leave it to auto."""
 POINTS, FEW_POINTS, FEW = 0.1, 1.0, 1_000
 """Gamma of points, and of fewer points than that."""
 
@@ -59,6 +62,9 @@ def _gamma(own: dict[str, Any], given: dict[str, Any], data: Shape) -> tuple[flo
         return (FEW_POINTS, f"for fewer than {FEW:,} points") if few else (POINTS, "for points")
     usual, batch = _batches(own, given)
     base, pixels = flatten(own)["stabilize.r1"], math.prod(data.shape[1:])
+    if base == "auto":
+        value = STYLES * pixels / batch
+        return value, f"= {STYLES:g} × {pixels:,}/{batch}: by batch and pixels (Karras et al. 2020)"
     if not base:
         base, usual = PICTURES, BATCH if "batch" in given else batch
     larger = max(pixels / SIDE**2, 1.0)

@@ -14,6 +14,7 @@ from tests.parity import (
     mimicry,
     penalties,
     stylegan2,
+    stylegan3,
 )
 from tests.parity.compare import Value
 from tests.parity.fixture import Fixture, Unusable
@@ -33,6 +34,9 @@ ADAPTERS: dict[str, Adapter] = {
     r"NVlabs/stylegan\S+ .*networks(_stylegan2)?\.Generator$": stylegan2.generator,
     r"NVlabs/stylegan\S+ .*networks(_stylegan2)?\.Discriminator": stylegan2.discriminator,
     r"stylegan2-ada.* torch_utils\.ops\.": stylegan2.operations,
+    r"NVlabs/stylegan2\S+ training\.loss\.StyleGAN2Loss": stylegan2.losses,
+    r"NVlabs/stylegan3 .*networks_stylegan3\.Generator\b": stylegan3.generator,
+    r"NVlabs/stylegan3 .*\bfiltered_lrelu\b": stylegan3.operations,
     r"stylegan2-ada.* training\.augment\.AugmentPipe": ada.run,
     r"frechet distance, KID": metrics.features,
     r"inception score from logits": metrics.inception_score,

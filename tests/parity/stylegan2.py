@@ -10,8 +10,10 @@ from torch.nn.functional import softplus
 from mulligan.parts import filters
 from mulligan.parts.layers import MinibatchStdDev
 from mulligan.parts.modulated import activated, grouped, modulated, unit
+from mulligan.parts.objectives import nonsaturating
 from mulligan.parts.penalties import slope
 from mulligan.weights import stylegan2
+from mulligan.zoo.image.stylegan2 import path_length
 from tests.parity.compare import Value
 from tests.parity.fixture import Fixture, Unusable
 from tests.parity.port import Port
@@ -115,3 +117,36 @@ def _modulated(f: Fixture, given: dict[str, Any], k: Tensor | None) -> Tensor:
     flip = given.pop("flip_weight", True)
     convolve = grouped if fused else modulated
     return convolve(f["in/xs"], w, style, noise=noise, f=k, flip=flip, **given)
+
+
+def losses(f: Fixture) -> Iterator[Value]:
+    """The four phases, on one batch; path lengths of its first half."""
+    G, D = stylegan2.generator(f.setting("G")).eval(), stylegan2.discriminator(f.setting("D")).eval()
+    g, d = Port(G, f, "G.", same), Port(D, f, "D.", same)
+    z, inputs = f["in/z"], f.under("in/")
+    c, real_c = inputs.get("c"), inputs.get("real_c")
+    fake = G(z, c, noise="const")
+    logits = D(fake, c)
+    yield "out/fake_logits", logits[:, None]
+    main = nonsaturating.g(logits, logits)
+    yield "loss/Gmain", main
+    yield from g.gradients(main, "Gmain")
+
+    half = len(z) // f.setting("pl_batch_shrink")
+    w = G.mapping(z[:half], None if c is None else c[:half])
+    penalty, mean = path_length(G.synthesis(w, "const"), w, f["in/pl_mean"], f["in/pl_noise"])
+    yield "out/pl_penalty", penalty
+    yield "out/pl_mean", mean
+    charge = f.setting("pl_weight") * penalty.mean()
+    yield "loss/Greg", charge
+    yield from g.gradients(charge, "Greg")
+
+    real, slopes = slope(D, f["in/real_img"], *(() if real_c is None else (real_c,)))
+    yield "out/real_logits", real[:, None]
+    yield "out/r1_penalty", slopes
+    main = nonsaturating.d(real, D(fake.detach(), c))
+    yield "loss/Dmain", main
+    yield from d.gradients(main, "Dmain")
+    charge = f.setting("r1_gamma") / 2 * slopes.mean()
+    yield "loss/Dreg", charge
+    yield from d.gradients(charge, "Dreg")

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mulligan.parts.filters import TAPS, downsample, kernel, upsample
 from mulligan.parts.layers import MinibatchStdDev
@@ -23,6 +24,11 @@ HALF = 0.5**0.5
 def channels(base: int, most: int, resolution: int) -> int:
     """Feature maps at a resolution: halved with each doubling, `most` at most."""
     return min(base // resolution, most)
+
+
+def conditions(c: Tensor, labels: int) -> Tensor:
+    """Conditions (N, labels) from class numbers (N,); whatever has numbers of its own stays."""
+    return c if c.is_floating_point() else F.one_hot(c, labels).float()
 
 
 class Mapping(nn.Module):
@@ -57,7 +63,7 @@ class Mapping(nn.Module):
         """`psi` pulls w towards its average, in the first `cutoff` layers; `track` moves the average."""
         inputs = [unit(z)] if z is not None and self.latent else []
         if self.labels:
-            inputs.append(unit(self.embed(cast(Tensor, c))))
+            inputs.append(unit(self.embed(conditions(cast(Tensor, c), self.labels))))
         w = torch.cat(inputs, 1)
         for i in range(self.layers):
             w = self.get_submodule(f"fc{i}")(w)

@@ -45,3 +45,32 @@ class Sampler(nn.Module):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.G(z, y) if self.classes else self.G(z)
+
+
+class Styles(Sampler):
+    """x = synthesis(mapping(z, y)), for generators of that make: with style mixing and fresh noise while it trains.
+
+    `mixing`: how often a second latent gives the styles from a random layer on (Karras et al. 2019, section 3.1).
+    Afterwards the noise is always the same one, so a latent makes one picture; `psi` pulls styles to their average.
+    """
+
+    def __init__(self, G: nn.Module, latent: int, classes: int = 0, mixing: float = 0.9) -> None:
+        super().__init__(G, latent, classes)
+        self.mixing, self.psi = mixing, 1.0
+
+    def forward(self, n: int, y: Tensor | None = None) -> Tensor:
+        if not self.training:
+            return super().forward(n, y)
+        return self.G.synthesis(self.styles(n, y), "random")  # type: ignore[operator]
+
+    def styles(self, n: int, y: Tensor | None = None) -> Tensor:
+        """w (n, layers, style) to train with; moves the average of w."""
+        y = self.labels(n) if self.classes and y is None else y
+        w = self.G.mapping(self.latents(n), y, track=True)  # type: ignore[operator]
+        if torch.rand(()) < self.mixing:
+            cut = int(torch.randint(1, w.shape[1], ()))
+            w = torch.cat([w[:, :cut], self.G.mapping(self.latents(n), y)[:, cut:]], 1)  # type: ignore[operator]
+        return w
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.G(z, y if self.classes else None, self.psi, noise="const")

@@ -1,0 +1,98 @@
+"""StyleGAN2: a generator of styles, charged where equal steps in style don't change its pictures equally."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from mulligan.core.clock import Clock
+from mulligan.core.game import Batch, Turn
+from mulligan.core.recipe import Plan, Shape, recipe
+from mulligan.nets.stylegan2 import Discriminator, Generator, Mapping, Synthesis
+from mulligan.parts import objectives
+from mulligan.parts.samplers import Styles
+from mulligan.parts.stabilize import Stabilize
+
+from .classic import Classic, picture, players, seen_shape
+
+DECAY = 0.01
+"""Of the mean path length, per measurement."""
+
+
+class StyleGAN2(Classic):
+    """One turn each, and every `path_every` rounds another one of G for the length of its paths, at weight `path`."""
+
+    pl_mean: Tensor
+
+    def __init__(self, styles: Styles, D: Discriminator, stabilize: Stabilize, path: float, path_every: int) -> None:
+        super().__init__(styles, D, objectives.nonsaturating, stabilize)
+        self.path, self.path_every = path, path_every
+        self.register_buffer("pl_mean", torch.zeros(()))
+
+    def play(self, data: Iterator[Batch], clock: Clock) -> Iterator[Turn]:
+        D, G, objective = self.critic.at(clock), cast(Styles, self.sampler), self.objective
+
+        x, y = self.draw(data)
+        with torch.no_grad():
+            fake = G(len(x), y)
+        real_logits, fake_logits, charge = D.judge(x, fake, y, y)
+        yield Turn("D", objective.d(real_logits, fake_logits) + charge, {"real": real_logits, "fake": fake_logits})
+
+        fake = G(len(x), y)
+        with torch.no_grad():
+            real_logits = D(x, y) if objective.needs_real else fake_logits
+        yield Turn("G", objective.g(real_logits, D(fake, y)) + self.past())
+
+        if self.path and clock.every(self.path_every):
+            half = max(len(x) // 2, 1)  # a second derivative takes twice the memory
+            w = G.styles(half, None if y is None else y[:half])
+            penalty, mean = path_length(G.G.synthesis(w, "random"), w, self.pl_mean)
+            self.pl_mean.copy_(mean)
+            yield Turn("G", self.path * self.path_every * penalty.mean())
+
+
+def path_length(x: Tensor, w: Tensor, mean: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(|J_w^T y| - a)^2 for each picture (N,), and a, the moving mean of the length (Karras et al. 2020, eq. 4).
+
+    x (N, C, H, W) made of w (N, layers, style); y is normal noise, divided by the root of the number of pixels.
+    """
+    y = (torch.randn_like(x) if noise is None else noise) / (x.shape[2] * x.shape[3]) ** 0.5
+    (slopes,) = torch.autograd.grad((x * y).sum(), w, create_graph=True)
+    lengths = slopes.square().sum(2).mean(1).sqrt()
+    a = mean.lerp(lengths.mean(), DECAY)
+    return (lengths - a).square(), a.detach()
+
+
+@recipe("Karras, Laine, Aittala, Hellsten, Lehtinen & Aila 2020, arXiv:1912.04958; ADA: arXiv:2006.06676")
+def stylegan2(
+    data: Shape,
+    *,
+    latent: int = 512,
+    width: int = 512,
+    layers: int = 2,
+    batch: int = 32,
+    lr: float = 2.5e-3,
+    lr_d: float | None = None,
+    betas: tuple[float, float] = (0.0, 0.99),
+    mixing: float = 0.9,
+    path: float = 2.0,
+    ema: int = 20_000,
+    images: int = 2_000_000,
+    stabilize: Stabilize = Stabilize(r1="auto", lazy=16),
+) -> Plan:
+    """StyleGAN2: styles by a mapping network, modulated convolutions, lazy R1 and path length.
+
+    `width` is the most feature maps of a layer, `layers` the depth of the mapping network, `path` the weight of the
+    path length (0: off).
+    """
+    shape, classes = picture(data.shape), len(data.classes)
+    base = 32 * width
+    G = Generator(Mapping(latent, classes, latent, layers=layers), Synthesis(latent, shape, base=base, most=width))
+    D = Discriminator(
+        seen_shape(shape, stabilize.packing), classes, base=base, most=width, mapping={"layers": layers}
+    )  # fmt: skip
+    game = StyleGAN2(Styles(G, latent, classes, mixing), D, stabilize, path, path_every=4)
+    return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema)
