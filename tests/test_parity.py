@@ -39,6 +39,21 @@ FIXTURES = (
     "sg3_generator_T",
     "sg3_generator_R",
     "sg3_ops",
+    "biggan_generator_plain",
+    "biggan_generator_hier_shared",
+    "biggan_discriminator",
+    "biggandeep_generator",
+    "biggandeep_discriminator",
+    "hf_biggan_deep",
+    "norm_layers",
+    "studiogan_resnet",
+    "studiogan_big_resnet",
+    "pgan_generator_ganzoo",
+    "pgan_discriminator_ganzoo",
+    "stylegan1_generator_rosinality",
+    "stylegan1_discriminator_rosinality",
+    "r3gan_cond",
+    "r3gan_uncond",
 )
 
 

@@ -22,8 +22,8 @@ def examine(path: Path) -> int:
     except Unusable as error:
         print(f"cannot check {error}", file=sys.stderr)
         return 2
-    except (RuntimeError, ValueError, IndexError, UserError) as error:
-        # Arrays that contradict the configuration surface wherever shapes first meet.
+    except (RuntimeError, ValueError, IndexError, KeyError, TypeError, UserError) as error:
+        # Arrays that contradict the configuration surface wherever shapes first meet; KeyError: an unknown argument.
         print(f"cannot check {path}: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     print(f"{path.name}: {fixture.project}, {fixture.cls}")

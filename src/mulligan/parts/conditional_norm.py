@@ -30,6 +30,9 @@ class Statistics:
     eps: float = 1e-5
 
 
+STORED = Statistics()
+
+
 class Standing(nn.Module):
     """x (N, C, H, W) with mean 0 and variance 1 over the batch, by statistics that can also be standing ones.
 
@@ -130,7 +133,7 @@ class Norm(nn.Module):
 class AffineNorm(Norm):
     """A batch norm with a learned gain and bias for each channel: (N, C, H, W) -> (N, C, H, W)."""
 
-    def __init__(self, channels: int, statistics: Statistics = Statistics()) -> None:
+    def __init__(self, channels: int, statistics: Statistics = STORED) -> None:
         super().__init__(channels, statistics)
         self.gain, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
@@ -145,7 +148,7 @@ class ConditionalNorm(Norm):
     y, embeddings for labels y (N,).
     """
 
-    def __init__(self, channels: int, gain: nn.Module, bias: nn.Module, statistics: Statistics = Statistics()) -> None:
+    def __init__(self, channels: int, gain: nn.Module, bias: nn.Module, statistics: Statistics = STORED) -> None:
         super().__init__(channels, statistics)
         self.gain, self.bias = gain, bias
 

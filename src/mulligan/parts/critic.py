@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mulligan.core.clock import Clock
 from mulligan.core.errors import UserError
 
+from .adaptive import Adaptive
 from .augment import diffaugment
 from .auxiliary import feature_matching
 from .history import HistoricalAverage
@@ -34,12 +35,15 @@ class Critic(nn.Module):
         self.noise, self.due = 0.0, True
         self.lecam = LeCam() if stabilize.lecam else None
         self.history = HistoricalAverage(D) if stabilize.historical_averaging else None
+        self.ada = Adaptive(stabilize.ada, stabilize.ada_kind) if stabilize.ada else None
 
     def at(self, clock: Clock) -> Critic:
         """The critic of this round: noise annealed, lazy penalties due or not."""
         s = self.stabilize
         self.noise = clock.ramp(s.instance_noise, 0.0, s.noise_until) if s.instance_noise else 0.0
         self.due = clock.every(s.lazy)
+        if self.ada is not None:
+            self.ada.at(clock)
         return self
 
     def look(self, x: Tensor) -> Tensor:
@@ -48,6 +52,8 @@ class Critic(nn.Module):
             if x.dim() != 4:
                 raise UserError("stabilize.diffaugment works on images only: leave it out for points")
             x = diffaugment(x, self.stabilize.diffaugment)
+        if self.ada is not None:
+            x = self.ada(x)
         if self.noise:
             x = x + self.noise * torch.randn_like(x)
         return x
@@ -79,6 +85,8 @@ class Critic(nn.Module):
             for gamma, slopes in ((r1, real_slope), (r2, fake_slope)):
                 if slopes is not None:
                     charge = charge + gamma / 2 * slopes.mean()
+        if self.ada is not None:
+            self.ada.see(real_logits)
         return real_logits, fake_logits, charge + self._charges(real, fake, labels, real_logits, fake_logits)
 
     def see(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:

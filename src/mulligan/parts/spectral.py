@@ -22,6 +22,10 @@ class Spectral:
     eps: float = 1e-12
 
 
+ONE = Spectral()
+"""One singular value by one power iteration, which is what papers mean by spectral norm."""
+
+
 def orthogonal(x: Tensor, others: Sequence[Tensor]) -> Tensor:
     """x (1, F) without its components along the others, one after the other (Gram-Schmidt)."""
     for other in others:
@@ -30,7 +34,10 @@ def orthogonal(x: Tensor, others: Sequence[Tensor]) -> Tensor:
 
 
 def iterated(matrix: Tensor, vectors: Sequence[Tensor], eps: float) -> tuple[list[Tensor], list[Tensor]]:
-    """One power iteration for each left vector u (1, rows), orthogonal to those before it: all u and all v (1, columns)."""
+    """One power iteration for each left vector u (1, rows), orthogonal to those before it.
+
+    Returns all u and all v (1, columns).
+    """
     us: list[Tensor] = []
     vs: list[Tensor] = []
     for u in vectors:
@@ -44,7 +51,7 @@ class Normalized(nn.Module):
 
     Buffers u0, u1, ... (1, outputs) are the left singular vectors, sv0, sv1, ... (1,) the values they gave last. A pass
     in training mode moves them by power iterations. One in eval mode takes a step from the vectors too, but doesn't
-    keep it: the result isn't quite what torch.nn.utils.spectral_norm, with both vectors kept, gives for the same weight.
+    keep it: the result isn't quite that of torch.nn.utils.spectral_norm, which keeps both vectors.
     """
 
     weight: Tensor

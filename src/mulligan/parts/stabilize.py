@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 else:
     Gamma = float | Literal["auto"]
 
+NO_SIGN = ("relativistic", "wasserstein")
+"""Losses under which the sign of a logit says nothing."""
+
 
 @dataclass(frozen=True)
 class Stabilize:
@@ -53,6 +56,10 @@ class Stabilize:
     """Clamp D's weights to plus and minus this after each step (Arjovsky et al. 2017)."""
     diffaugment: str = ""
     """Augment what D sees: color,translation,cutout or some of them (Zhao et al. 2020)."""
+    ada: float = 0.0
+    """Augment what D sees as often as keeps the mean sign of D at real data near this; 0.6 is usual (ADA)."""
+    ada_kind: Literal["blit", "bg", "bgc", "bgcf"] = "bgc"
+    """What ADA changes: flips and turns by 90 degrees; any geometry; colours too; frequencies too."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -77,6 +84,10 @@ class Stabilize:
             raise UserError(
                 f"stabilize.label_smoothing is {self.label_smoothing}, but must be in [0, 0.5): 0.1 is usual"
             )
+        if not 0 <= self.ada < 1:
+            raise UserError(f"stabilize.ada is {self.ada}, but must be in [0, 1): 0.6 is usual, 0 switches it off")
+        if self.ada and self.loss in NO_SIGN:
+            raise UserError(f"stabilize.ada needs logits with a zero, which the loss {self.loss} hasn't: leave one out")
         parse(self.diffaugment)  # an unknown word is refused here, not in the first round
         if not 0 < self.noise_until <= 1:
             raise UserError(f"stabilize.noise_until is {self.noise_until}, but must be in (0, 1]")
