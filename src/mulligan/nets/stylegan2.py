@@ -164,9 +164,13 @@ class Generator(nn.Module):
         mapping.count = synthesis.count
 
     def forward(
-        self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None, noise: str = "random"
+        self, z: Tensor, c: Tensor | None = None, psi: float = 1.0, cutoff: int | None = None, noise: str = "const"
     ) -> Tensor:
         return self.synthesis(self.mapping(z, c, psi, cutoff), noise)
+
+    def made(self, ws: Tensor) -> Tensor:
+        """Pictures (N, *shape) of ws (N, count, style), to train with: with fresh noise."""
+        return self.synthesis(ws, "random")
 
 
 class Block(nn.Module):

@@ -216,3 +216,7 @@ class Generator(nn.Module):
     ) -> Tensor:
         """`psi` pulls w towards its average, in the first `cutoff` layers; `track` moves all averages."""
         return self.synthesis(self.mapping(z, c, psi, cutoff, track), track)
+
+    def made(self, ws: Tensor) -> Tensor:
+        """Pictures (N, *shape) of ws (N, count, style), to train with: magnitudes are averaged."""
+        return self.synthesis(ws, track=True)

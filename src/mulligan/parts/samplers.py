@@ -61,7 +61,7 @@ class Styles(Sampler):
     def forward(self, n: int, y: Tensor | None = None) -> Tensor:
         if not self.training:
             return super().forward(n, y)
-        return self.G.synthesis(self.styles(n, y), "random")  # type: ignore[operator]
+        return self.G.made(self.styles(n, y))  # type: ignore[operator]
 
     def styles(self, n: int, y: Tensor | None = None) -> Tensor:
         """w (n, layers, style) to train with; moves the average of w."""
@@ -73,4 +73,4 @@ class Styles(Sampler):
         return w
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.G(z, y if self.classes else None, self.psi, noise="const")
+        return self.G(z, y if self.classes else None, self.psi)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from dataclasses import dataclass
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ class StyleGAN2(Classic):
         if self.path and clock.every(self.path_every):
             half = max(len(x) // 2, 1)  # a second derivative takes twice the memory
             w = G.styles(half, None if y is None else y[:half])
-            penalty, mean = path_length(G.G.synthesis(w, "random"), w, self.pl_mean)
+            penalty, mean = path_length(G.G.made(w), w, self.pl_mean)  # type: ignore[operator]
             self.pl_mean.copy_(mean)
             yield Turn("G", self.path * self.path_every * penalty.mean())
 
@@ -66,13 +67,35 @@ def path_length(x: Tensor, w: Tensor, mean: Tensor, noise: Tensor | None = None)
     return (lengths - a).square(), a.detach()
 
 
+@dataclass(frozen=True)
+class Networks:
+    """The size of the networks, and how they are built."""
+
+    latent: int = 512
+    """Entries of z."""
+    style: int = 512
+    """Entries of w."""
+    layers: int = 2
+    """Depth of the mapping network; 8 in the paper."""
+    most: int = 512
+    """Feature maps at most."""
+    base: int = 16_384
+    """Feature maps × pixels of a side, where there are fewer than the most."""
+    generator: Literal["skip", "resnet", "orig"] = "skip"
+    """How G joins its resolutions."""
+    discriminator: Literal["resnet", "skip", "orig"] = "resnet"
+    """How D does."""
+    group: int = 4
+    """Pictures whose standard deviation D sees (Karras et al. 2018)."""
+    clamp: float = 256.0
+    """Features never leave plus and minus this, so that bf16 holds them; 0: no bound."""
+
+
 @recipe("Karras, Laine, Aittala, Hellsten, Lehtinen & Aila 2020, arXiv:1912.04958; ADA: arXiv:2006.06676")
 def stylegan2(
     data: Shape,
     *,
-    latent: int = 512,
-    width: int = 512,
-    layers: int = 2,
+    net: Networks = Networks(),
     batch: int = 32,
     lr: float = 2.5e-3,
     lr_d: float | None = None,
@@ -85,14 +108,24 @@ def stylegan2(
 ) -> Plan:
     """StyleGAN2: styles by a mapping network, modulated convolutions, lazy R1 and path length.
 
-    `width` is the most feature maps of a layer, `layers` the depth of the mapping network, `path` the weight of the
-    path length (0: off).
+    `mixing` is how often two latents share a picture in training, `path` the weight of the path length (0: off).
     """
     shape, classes = picture(data.shape), len(data.classes)
-    base = 32 * width
-    G = Generator(Mapping(latent, classes, latent, layers=layers), Synthesis(latent, shape, base=base, most=width))
-    D = Discriminator(
-        seen_shape(shape, stabilize.packing), classes, base=base, most=width, mapping={"layers": layers}
-    )  # fmt: skip
-    game = StyleGAN2(Styles(G, latent, classes, mixing), D, stabilize, path, path_every=4)
+    size: dict[str, Any] = {"base": net.base, "most": net.most, "clamp": net.clamp or None}
+    G = Generator(
+        Mapping(net.latent, classes, net.style, layers=net.layers),
+        Synthesis(net.style, shape, architecture=net.generator, **size),
+    )
+    D = discriminator(shape, classes, net, stabilize, **size)
+    game = StyleGAN2(Styles(G, net.latent, classes, mixing), D, stabilize, path, path_every=4)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema)
+
+
+def discriminator(
+    shape: tuple[int, ...], classes: int, net: Networks, stabilize: Stabilize, **size: Any
+) -> Discriminator:
+    """D of StyleGAN2, which its successor keeps."""
+    seen = seen_shape(shape, stabilize.packing)
+    return Discriminator(
+        seen, classes, architecture=net.discriminator, group=net.group, mapping={"layers": net.layers}, **size
+    )
