@@ -16,23 +16,30 @@ from torch import Tensor
 from mulligan.core.checkpoints import file_digest, read_state
 from mulligan.core.errors import UserError
 
+from .guarded import read_pickle
+from .pickled_values import Stub
+
 NUMBERS = {
     torch.float32, torch.float16, torch.bfloat16, torch.float64,
     torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
 }  # fmt: skip
-ARCHIVE = b"PK"
+ARCHIVE, PICKLE = b"PK", b"\x80"
 SHARED = 4  # tensors may share their numbers, but so often at most
 
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file holds. `header` is the text that Mulligan writes into its own, else empty."""
+    """What a file holds. `header` is the text that Mulligan writes into its own, else empty.
+
+    `tree` is all of it, where it is a pickle of more than tensors: modules are stubs that `guarded.collect` reads.
+    """
 
     path: Path
     size: int
     sha256: str
     tensors: dict[str, Tensor]
     header: str = ""
+    tree: Any = None
 
 
 def read(path: Path) -> Weights:
@@ -53,10 +60,16 @@ def read(path: Path) -> Weights:
         raise UserError(f"{path} can't be read ({error.strerror or error})") from error
     content, header = _safetensors(path) if _is_safetensors(head) else (_torch(path, size, head), "")
     tensors = dict(named(content))
-    if not tensors:
+    if not tensors and not has_modules(content):
         raise UserError(f"{path} holds no tensors: name a file of a network's weights")
-    _check(path, size, tensors)
-    return Weights(path, size, sha256, tensors, header)
+    check(path, size, tensors)
+    return Weights(path, size, sha256, tensors, header, content)
+
+
+def has_modules(content: Any) -> bool:
+    """Whether there are pickled modules at the top of a file."""
+    values = content.values() if isinstance(content, dict) else content if isinstance(content, list) else [content]
+    return any(isinstance(value, Stub) for value in values)
 
 
 def named(content: Any) -> Iterator[tuple[str, Tensor]]:
@@ -88,6 +101,8 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def _torch(path: Path, size: int, head: bytes) -> Any:
+    if head.startswith(PICKLE):
+        return read_pickle(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's hints for those who write the loader
@@ -100,10 +115,7 @@ def _torch(path: Path, size: int, head: bytes) -> Any:
     except Exception as error:  # every reader fails with a class of its own
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted:
-            raise UserError(
-                f"{path} wants {wanted[1]} to be run: refused, for no code in a file is ever executed. Ask its maker "
-                "for the tensors alone: a state_dict, or safetensors"
-            ) from error
+            return read_pickle(path)  # which knows more names, and runs none of them
         raise _damaged(path, error) from error
 
 
@@ -117,7 +129,8 @@ def _damaged(path: Path, error: Exception) -> UserError:
     )
 
 
-def _check(path: Path, size: int, tensors: dict[str, Tensor]) -> None:
+def check(path: Path, size: int, tensors: dict[str, Tensor]) -> None:
+    """Raises UserError for tensors that are no plain and finite numbers, or claim more than the file holds."""
     for name, tensor in tensors.items():
         if not _plain(tensor):
             raise UserError(f"{path}: {shown(name)} is no plain tensor of numbers ({tensor.dtype}): save it as float32")
