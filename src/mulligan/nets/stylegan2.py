@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mulligan.parts.filters import TAPS, downsample, kernel, upsample
-from mulligan.parts.layers import MinibatchStdDev
+from mulligan.parts.layers import MinibatchStdDev, pack
 from mulligan.parts.layout import fast_layout
 from mulligan.parts.modulated import Conv, Dense, Modulated, ToPicture, unit
 
@@ -225,27 +225,30 @@ class Epilogue(nn.Module):
         if self.sees:
             x = x + self.fromrgb(cast(Tensor, picture))
         x = self.conv(self.mbstd(x.float()))
-        return self.out(self.fc(x.flatten(1)))
+        return self.fc(x.flatten(1))
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, *shape) and conditions c (N, labels) to logits (N,): projection on the mapped condition."""
+    """Pictures (N, *shape) and conditions c (N, labels) to logits (N,): projection on the mapped condition.
+
+    With `packing` n samples are judged together (Lin et al. 2018): logits (N/n,), `shape` that of one picture.
+    """
 
     def __init__(
         self, shape: tuple[int, ...], labels: int = 0, *, base: int = 32_768, most: int = 512,
         architecture: Architecture = "resnet", act: str = "lrelu", taps: Sequence[float] | None = TAPS,
         clamp: float | None = None, group: int | None = 4, features: int = 1, ending: str = "lrelu",
-        mapped: int | None = None, mapping: dict[str, Any] | None = None,
+        mapped: int | None = None, mapping: dict[str, Any] | None = None, packing: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         height, breadth, ups = pyramid(shape[1], shape[2])
-        side, inputs = min(height, breadth), 0
+        side, inputs, colours, self.packing = min(height, breadth), 0, shape[0] * packing, packing
         sides = [side << i for i in range(ups, 0, -1)]
         self.shape, self.names, self.labels = shape, [f"b{s}" for s in sides], labels
         for s in sides:
             inner, outputs = channels(base, most, s), channels(base, most, s // 2)
             block = Block(
-                inputs, inner, outputs, shape[0], architecture=architecture, act=act, taps=taps, clamp=clamp
+                inputs, inner, outputs, colours, architecture=architecture, act=act, taps=taps, clamp=clamp
             )  # fmt: skip
             self.add_module(f"b{s}", block)
             inputs = outputs
@@ -255,22 +258,32 @@ class Discriminator(nn.Module):
             self.mapping = Mapping(0, labels, mapped, **{**(mapping or {}), "tracked": 0.0})
         self.last = f"b{side}"
         epilogue = Epilogue(
-            width, (height, breadth), mapped or 1, shape[0], architecture=architecture, group=group,
+            width, (height, breadth), mapped or 1, colours, architecture=architecture, group=group,
             features=features, act=ending, clamp=clamp, taps=taps,
         )  # fmt: skip
         self.add_module(self.last, epilogue)
 
     @property
+    def ending(self) -> Epilogue:
+        return cast(Epilogue, self.get_submodule(self.last))
+
+    @property
     def separable(self) -> bool:
         """Whether real and generated pictures may share one pass: not where samples of a batch see each other."""
-        return isinstance(cast(Epilogue, self.get_submodule(self.last)).mbstd, nn.Identity)
+        return isinstance(self.ending.mbstd, nn.Identity)
 
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        h, picture = None, x
+    def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """(N/packing, width), from which the logits are one layer away."""
+        h, picture = None, pack(x, self.packing) if self.packing > 1 else x
         for name in self.names:
             h, picture = self.get_submodule(name)(h, picture)
-        y = self.get_submodule(self.last)(h, picture)
-        if self.labels:
-            mapped = self.mapping(None, c)
-            return (y * mapped).sum(1) / mapped.shape[1] ** 0.5
-        return y.squeeze(1)
+        return self.ending(h, picture)
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        y = self.ending.out(self.features(x))
+        if not self.labels:
+            return y.squeeze(1)
+        mapped = self.mapping(None, c)
+        if self.packing > 1:
+            mapped = mapped.view(-1, self.packing, mapped.shape[1]).mean(1)
+        return (y * mapped).sum(1) / mapped.shape[1] ** 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mulligan.core.errors import UserError
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 else:
     Gamma = float | Literal["auto"]
 
+BY_DATA: Any = "auto"
+"""A gamma for recipes whose own one follows from the data."""
 NO_SIGN = ("relativistic", "wasserstein")
 """Losses under which the sign of a logit says nothing."""
 

@@ -13,6 +13,8 @@ from .reading import Weights, check
 
 LAYOUT = "NVIDIA's StyleGAN2-ADA and StyleGAN3 (.pkl of PyTorch: G, D, G_ema)"
 NETWORKS = {"z_dim", "c_dim", "w_dim", "img_resolution", "img_channels", "mapping_kwargs", "synthesis_kwargs"}
+GAMMA = 2e-4 / 32
+"""Of R1 per pixel in batches of 32, for those who train on: a plan is made of numbers (Karras et al. 2020)."""
 USUAL: dict[str, Any] = {
     "embed_features": None, "layer_features": None, "activation": "lrelu", "lr_multiplier": 0.01,
     "w_avg_beta": None, "resample_filter": [1, 3, 3, 1], "kernel_size": 3, "use_noise": True, "output_scale": 0.25,
@@ -44,7 +46,7 @@ def recognise(weights: Weights) -> Found | None:
         network=f"{'StyleGAN3' if alias_free else 'StyleGAN2'} generator",
         layout="NVlabs/stylegan3" if alias_free else "NVlabs/stylegan2-ada-pytorch",
         recipe="stylegan3" if alias_free else "stylegan2",
-        arguments={f"net.{name}": value for name, value in net.items()},
+        arguments={f"net.{name}": value for name, value in net.items()} | {"stabilize.r1": GAMMA * size**2},
         data={**data, "classes": [str(i) for i in range(classes)]},
         tensors={f"G.{name}": tensor for name, tensor in G.tensors.items()},
         licence="see the terms of the weights: NVIDIA's own are for non-commercial use",

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from mulligan.core.clock import Clock
+from mulligan.core.errors import UserError
 from mulligan.core.game import Batch, Turn
 from mulligan.core.recipe import Plan, Shape, recipe
 from mulligan.nets.progressive import Deviation, Discriminator, Generator, larger, reached, smaller
 from mulligan.nets.sizes import pyramid
 from mulligan.parts import objectives
+from mulligan.parts.layers import pack
 from mulligan.parts.samplers import Sampler
 from mulligan.parts.stabilize import Stabilize
 
@@ -81,9 +83,20 @@ class Seen(Growing):
 
     separable = False
 
+    def __init__(self, net: Discriminator, height: int, ups: int, packing: int = 1) -> None:
+        super().__init__(net, height, ups)
+        self.packing = packing
+
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        step, alpha = self.now
-        return self.net(self.shrunk(x), step, alpha)
+        return self.net(self._packed(x), *self.now)
+
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """(N/packing, width), from which the logits are one layer away."""
+        return cast(Discriminator, self.net).features(self._packed(x), *self.now)
+
+    def _packed(self, x: Tensor) -> Tensor:
+        x = self.shrunk(x)
+        return pack(x, self.packing) if self.packing > 1 else x
 
     def shrunk(self, x: Tensor) -> Tensor:
         while x.shape[2] > self.height >> (self.ups - self.now[0]):
@@ -117,10 +130,19 @@ class Progressive(Classic):
         yield Turn(
             "D", objective.d(real_logits, fake_logits) + charge + drift, {"real": real_logits, "fake": fake_logits}
         )
-        fake_logits = D(G(len(x)))
+        fake = G(len(x))
+        fake_logits = D(fake)
         with torch.no_grad():
             real_logits = D(x) if objective.needs_real else fake_logits
-        yield Turn("G", objective.g(real_logits, fake_logits) + self.past())
+        yield Turn("G", objective.g(real_logits, fake_logits) + (D.matching(x, fake) + self.past()))
+
+
+def equalized(stabilize: Stabilize) -> None:
+    """Raises UserError for what networks of equalized learning rate have of their own, or can't have."""
+    if stabilize.spectral_norm:
+        raise UserError("stabilize.spectral_norm rescales weights that are scaled already here: leave it out")
+    if stabilize.minibatch != "none":
+        raise UserError("stabilize.minibatch: this D sees the standard deviation of a batch already: leave it out")
 
 
 @recipe("Karras, Aila, Laine & Lehtinen 2018, arXiv:1710.10196")
@@ -140,8 +162,9 @@ def progressive(
     """Progressive growing: from 4 pixels on, sizes double and fade in; WGAN-GP with equalized learning rates."""
     shape = picture(data.shape)
     widths, ups = growth.widths(shape), pyramid(shape[1], shape[2])[2]
+    equalized(stabilize)
     G = Grown(Generator(latent, shape, widths), shape[1], ups)
-    seen = seen_shape(shape, stabilize.packing)
-    D = Seen(Discriminator(seen, widths, deviation=Deviation(4)), shape[1], ups)
+    net = Discriminator(seen_shape(shape, stabilize.packing), widths, deviation=Deviation(4))
+    D = Seen(net, shape[1], ups, stabilize.packing)
     game = Progressive(Sampler(G, latent), D, stabilize, growth)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema)

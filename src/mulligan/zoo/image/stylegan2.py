@@ -15,9 +15,10 @@ from mulligan.core.recipe import Plan, Shape, recipe
 from mulligan.nets.stylegan2 import Discriminator, Generator, Mapping, Synthesis
 from mulligan.parts import objectives
 from mulligan.parts.samplers import Styles
-from mulligan.parts.stabilize import Stabilize
+from mulligan.parts.stabilize import BY_DATA, Stabilize
 
-from .classic import Classic, picture, players, seen_shape
+from .classic import Classic, picture, players
+from .progressive import equalized
 
 DECAY = 0.01
 """Of the mean path length, per measurement."""
@@ -45,7 +46,7 @@ class StyleGAN2(Classic):
         fake = G(len(x), y)
         with torch.no_grad():
             real_logits = D(x, y) if objective.needs_real else fake_logits
-        yield Turn("G", objective.g(real_logits, D(fake, y)) + self.past())
+        yield Turn("G", objective.g(real_logits, D(fake, y)) + (D.matching(x, fake, y, y) + self.past()))
 
         if self.path and clock.every(self.path_every):
             half = max(len(x) // 2, 1)  # a second derivative takes twice the memory
@@ -104,7 +105,7 @@ def stylegan2(
     path: float = 2.0,
     ema: int = 20_000,
     images: int = 2_000_000,
-    stabilize: Stabilize = Stabilize(r1="auto", lazy=16),
+    stabilize: Stabilize = Stabilize(r1=BY_DATA, lazy=16),
 ) -> Plan:
     """StyleGAN2: styles by a mapping network, modulated convolutions, lazy R1 and path length.
 
@@ -125,7 +126,8 @@ def discriminator(
     shape: tuple[int, ...], classes: int, net: Networks, stabilize: Stabilize, **size: Any
 ) -> Discriminator:
     """D of StyleGAN2, which its successor keeps."""
-    seen = seen_shape(shape, stabilize.packing)
+    equalized(stabilize)
     return Discriminator(
-        seen, classes, architecture=net.discriminator, group=net.group, mapping={"layers": net.layers}, **size
-    )
+        shape, classes, architecture=net.discriminator, group=net.group, mapping={"layers": net.layers},
+        packing=stabilize.packing, **size,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from mulligan.core.recipe import Plan, Shape, recipe
 from mulligan.nets.stylegan2 import Mapping
 from mulligan.nets.stylegan3 import Generator, Synthesis
 from mulligan.parts.samplers import Styles
-from mulligan.parts.stabilize import Stabilize
+from mulligan.parts.stabilize import BY_DATA, Stabilize
 
 from . import stylegan2
 from .classic import picture, players
@@ -38,7 +38,7 @@ def stylegan3(
     betas: tuple[float, float] = (0.0, 0.99),
     ema: int = 20_000,
     images: int = 2_000_000,
-    stabilize: Stabilize = Stabilize(r1="auto", lazy=16),
+    stabilize: Stabilize = Stabilize(r1=BY_DATA, lazy=16),
 ) -> Plan:
     """StyleGAN3: alias-free layers of filtered signals (T), turning with the picture as well (R).
 
