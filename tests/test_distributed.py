@@ -176,7 +176,8 @@ def signal_late() -> None:
 def test_a_signal_that_comes_after_the_agreement_kills_nobody(tmp_path: Path, pictures: Path):
     run = tmp_path / "run"
     late = pair(tmp_path, words(pictures, run, 10**9), signal_late, only=1)
-    late[0].until(lambda: (run / "log.jsonl").is_file())
+    log = run / "log.jsonl"  # what the doctor says of the data stands in it before the training begins
+    late[0].until(lambda: log.is_file() and "loss_D" in log.read_text())
     os.kill(late[0].pid, signal.SIGTERM)
     assert [child.wait() for child in late] == [143, 143], late[1].said()
     assert "stopped by a signal at round" in late[1].said()
