@@ -165,6 +165,12 @@ def stop_after(number: int) -> None:
     after_round(number, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
+def trains(run: Path) -> bool:
+    """Whether a run has played rounds; what the doctor says of the data stands in its log before that."""
+    log = run / "log.jsonl"
+    return log.is_file() and "loss_D" in log.read_text()
+
+
 def newest(run: Path) -> dict[str, Any]:
     """The newest state of a run folder, which must be whole."""
     state, notes = Checkpoints(run / "checkpoints").load()

@@ -108,7 +108,7 @@ def test_sigterm_to_torchrun_stops_both_in_the_same_round(tmp_path: Path, pictur
     launched = torchrun("-m", "mulligan", *words(pictures, run, 10**9), env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         end = time.monotonic() + 120
-        while not (run / "log.jsonl").is_file() and launched.poll() is None and time.monotonic() < end:
+        while not helpers.trains(run) and launched.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
         launched.send_signal(signal.SIGTERM)
         said = launched.communicate(timeout=60)[1]
@@ -176,8 +176,7 @@ def signal_late() -> None:
 def test_a_signal_that_comes_after_the_agreement_kills_nobody(tmp_path: Path, pictures: Path):
     run = tmp_path / "run"
     late = pair(tmp_path, words(pictures, run, 10**9), signal_late, only=1)
-    log = run / "log.jsonl"  # what the doctor says of the data stands in it before the training begins
-    late[0].until(lambda: log.is_file() and "loss_D" in log.read_text())
+    late[0].until(lambda: helpers.trains(run))
     os.kill(late[0].pid, signal.SIGTERM)
     assert [child.wait() for child in late] == [143, 143], late[1].said()
     assert "stopped by a signal at round" in late[1].said()

@@ -50,7 +50,7 @@ def test_any_moment_will_do_and_the_same_command_goes_on(
         child = helpers.start(
             tmp_path, helpers.command, *words(pictures, run), before=[helpers.no_pictures, helpers.slowly]
         )
-        child.until(lambda child=child, run=run: " to 2,400 images" in child.said() and (run / "log.jsonl").is_file())
+        child.until(lambda child=child, run=run: " to 2,400 images" in child.said() and helpers.trains(run))
         time.sleep(draw.uniform(0, 0.2))
         os.kill(child.pid, number)
         assert child.wait() == code, f"seed {seed}: {child.said()}"
@@ -175,7 +175,7 @@ def test_the_installed_command_stops_and_goes_on(tmp_path: Path, pictures: Path)
     with (tmp_path / "err").open("w") as err:
         process = subprocess.Popen([*program, *words(pictures, run, 8 * 10**6)], stderr=err, cwd=tmp_path)
         end = time.monotonic() + 120
-        while not (run / "log.jsonl").is_file() and process.poll() is None and time.monotonic() < end:
+        while not helpers.trains(run) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130, (tmp_path / "err").read_text()
