@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import mulligan
+from mulligan.auto import resolve
 from mulligan.core.errors import UserError
 from mulligan.core.recipe import flatten, nest
 from mulligan.experiment import Described
@@ -18,6 +19,9 @@ from mulligan.zoo import SHELF, find, shelf
 NAMES = list(SHELF)
 SHAPES = [(1, 8, 8), (3, 28, 28), (4, 32, 32), (1, 64, 64), (3, 16, 24)]
 LABELLED = {"cgan", "acgan", "projection"}
+STYLED: dict[str, dict[str, Any]] = {"stylegan2": {}, "stylegan3": {"depth": 4}}
+BUILT_IN = {*STYLED, "progressive"}  # with a standard deviation in D, and scales that leave a spectral norm no room
+PICTURES = {*STYLED, "progressive"}
 RESIDUAL = {"sngan", "projection"}  # D is half as wide and has no slope below zero: narrower ones die at once
 
 
@@ -31,7 +35,15 @@ def small(name: str, **more: Any) -> dict[str, Any]:
     """Arguments that make a recipe quick."""
     from mulligan.zoo.image.gan import MLP
 
+    if name in STYLED:
+        return {
+            "net": {"latent": 6, "style": 6, "most": 4, "base": 64, **STYLED[name]},
+            "batch": 4,
+            "images": 12,
+            **more,
+        }
     size: dict[str, Any] = {"mlp": MLP(widths=(16, 16))} if name == "gan" else {"width": 16 if name in RESIDUAL else 4}
+    size = {"growth": {"most": 4, "base": 64}} if name == "progressive" else size
     turns = find(name).defaults().get("critic_turns", 1)
     return {**size, "batch": 4, "images": 12 * turns, "latent": 6, **more}
 
@@ -62,7 +74,14 @@ def test_trains_resumes_and_samples(name: str, shape: tuple[int, ...], tmp_path:
     assert torch.equal(run.sample(5, seed=1), mulligan.load(run.path).sample(5, seed=1))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(PICTURES & set(NAMES)))
+def test_points_are_refused_where_there_are_networks_for_pictures_only(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="makes pictures"):
+        mulligan.train(name, "ring", out=tmp_path / "run", **small(name))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PICTURES])
 def test_points_take_an_mlp(name: str, tmp_path: Path) -> None:
     run = mulligan.train(name, "ring", out=tmp_path / "run", **small(name))
     assert run.sample(7).shape == (7, 2)
@@ -96,7 +115,7 @@ EXTRAS = [
     {"packing": 2}, {"feature_matching": 1.0}, {"historical_averaging": 0.1},
     {"r1": 1.0}, {"r2": 1.0}, {"r1": 1.0, "r2": 2.0},
     {"gp": 10.0}, {"dragan": 10.0}, {"lecam": 0.1}, {"r1": 1.0, "lazy": 2}, {"spectral_norm": True},
-    {"clip_weights": 0.01}, {"diffaugment": "color,translation,cutout"},
+    {"clip_weights": 0.01}, {"diffaugment": "color,translation,cutout"}, {"ada": 0.6},
 ]  # fmt: skip
 
 
@@ -113,8 +132,12 @@ def test_every_remedy_in_every_recipe(name: str, extra: dict[str, Any], tmp_path
         plan = recipe.plan(data, arguments)
         return play(plan, data)
 
-    if "label_smoothing" in extra and name in {"wgan", "wgan_gp", "sngan", "projection", "r3gan"}:
+    if "label_smoothing" in extra and name in {"wgan", "wgan_gp", "sngan", "projection", "r3gan", "progressive"}:
         with pytest.raises(UserError, match="label smoothing"):
+            weights(extra)
+        return
+    if name in BUILT_IN and extra.keys() & {"minibatch", "spectral_norm"}:
+        with pytest.raises(UserError, match="leave it out"):
             weights(extra)
         return
     plain, changed = weights({}), weights(extra)
@@ -148,5 +171,6 @@ def test_signatures_are_small_and_documented() -> None:
 
 def test_a_recipe_needs_only_the_shape_of_the_data() -> None:
     for name in NAMES:
-        plan = find(name).plan(Described((1, 8, 8), ("a", "b"), 10), find(name).arguments(small(name)))
+        data = Described((1, 8, 8), ("a", "b"), 10)
+        plan = find(name).plan(data, resolve(find(name), find(name).arguments(small(name)), data)[0])
         assert plan.game.sampler(3).shape == (3, 1, 8, 8)

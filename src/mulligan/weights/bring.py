@@ -23,11 +23,11 @@ from mulligan.experiment import Described, Experiment
 from mulligan.parts.stabilize import Stabilize
 from mulligan.trust import find_trusted
 
-from . import own, radford
+from . import nvidia, own, radford
 from .found import Found
 from .reading import Weights, read, shape, shown
 
-FORMATS = (own, radford)
+FORMATS = (own, radford, nvidia)
 """Each has LAYOUT, in words, and recognise(Weights) -> Found | None."""
 MOST = 2**30  # bytes of networks beyond what the file's size explains
 LARGEST = 2048  # pixels of a side: a few tensors could ask for any number of doublings
