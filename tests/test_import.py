@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mulligan
+from mulligan.auto import resolve
 from mulligan.cli import main
 from mulligan.core.run import Run
 from mulligan.parts.samplers import Sampler
@@ -27,6 +28,7 @@ from mulligan.zoo import SHELF, find
 
 from . import helpers
 from .test_hostile import Bomb, Evaluated, Nested
+from .test_recipes import small
 
 RADFORD = Path(__file__).resolve().parents[2] / "shared" / "weights" / "svhn_dcgan_radford"
 GENERATOR = RADFORD / "svhn_dcgan_generator_state_dict.pt"
@@ -159,11 +161,9 @@ def test_safetensors_and_halves_come_in_too():
 
 def shipped(recipe: str, folder: Path) -> tuple[Sampler, Path]:
     """A sampler of a recipe, with its file as a run writes it."""
-    from mulligan.zoo.image.gan import MLP
-
     torch.manual_seed(0)
     made, source = find(recipe), mulligan.open_source("digits")
-    arguments = made.arguments({"mlp": MLP(widths=(8,))} if recipe == "gan" else {"width": 8})
+    arguments, _ = resolve(made, made.arguments(small(recipe)), source)
     sampler: Any = made.plan(source, arguments).game.sampler
     folder.mkdir()
     facts = {"round": 1, **describe(made, arguments, "digits", source, 0, "fp32")}

@@ -16,6 +16,8 @@ from mulligan.core.recipe import flatten, nest
 from mulligan.experiment import Described
 from mulligan.zoo import SHELF, find, shelf
 
+from . import helpers
+
 NAMES = list(SHELF)
 SHAPES = [(1, 8, 8), (3, 28, 28), (4, 32, 32), (1, 64, 64), (3, 16, 24)]
 LABELLED = {"cgan", "acgan", "projection"}
@@ -43,7 +45,7 @@ def small(name: str, **more: Any) -> dict[str, Any]:
             **more,
         }
     size: dict[str, Any] = {"mlp": MLP(widths=(16, 16))} if name == "gan" else {"width": 16 if name in RESIDUAL else 4}
-    size = {"growth": {"most": 4, "base": 64}} if name == "progressive" else size
+    size = {"growth": {"most": 8, "base": 64}} if name == "progressive" else size
     turns = find(name).defaults().get("critic_turns", 1)
     return {**size, "batch": 4, "images": 12 * turns, "latent": 6, **more}
 
@@ -60,6 +62,10 @@ def pictures(path: Path, shape: tuple[int, ...], count: int = 24) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_trains_resumes_and_samples(name: str, shape: tuple[int, ...], tmp_path: Path) -> None:
     data = pictures(tmp_path / "x.npz", shape)
+    if name == "stylegan3" and shape[1] != shape[2]:
+        with pytest.raises(UserError, match="square"):
+            mulligan.train(name, data, out=tmp_path / "run", **small(name))
+        return
     arguments = small(name, schedule="constant") if "schedule" in find(name).defaults() else small(name)
     run = mulligan.train(name, data, out=tmp_path / "run", **arguments)
     first = run.sample(5, seed=1)
@@ -115,7 +121,7 @@ EXTRAS = [
     {"packing": 2}, {"feature_matching": 1.0}, {"historical_averaging": 0.1},
     {"r1": 1.0}, {"r2": 1.0}, {"r1": 1.0, "r2": 2.0},
     {"gp": 10.0}, {"dragan": 10.0}, {"lecam": 0.1}, {"r1": 1.0, "lazy": 2}, {"spectral_norm": True},
-    {"clip_weights": 0.01}, {"diffaugment": "color,translation,cutout"}, {"ada": 0.6},
+    {"clip_weights": 0.01}, {"diffaugment": "color,translation,cutout"},
 ]  # fmt: skip
 
 
@@ -143,6 +149,28 @@ def test_every_remedy_in_every_recipe(name: str, extra: dict[str, Any], tmp_path
     plain, changed = weights({}), weights(extra)
     assert all(bool(w.isfinite().all()) for w in changed)
     assert any(a.shape != b.shape or not torch.equal(a, b) for a, b in zip(plain, changed, strict=True))
+
+
+SIGNED = [name for name in NAMES if name not in {"wgan", "wgan_gp", "r3gan", "progressive"}]
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_ada_moves_in_every_recipe_whose_logits_have_a_zero(name: str, tmp_path: Path) -> None:
+    arguments = small(name, images=40 * find(name).defaults().get("critic_turns", 1), stabilize={"ada": 0.6, "r1": 0.0})
+    run = mulligan.train(name, pictures(tmp_path / "x.npz", (1, 8, 8)), out=tmp_path / "run", **arguments)
+    state = helpers.newest(run.path)["game"]
+    assert 0 <= float(state["critic.ada.pipe.p"]) <= 1
+    assert float(state["critic.ada.counted"][1]) > 0
+    assert int(state["critic.ada.since"]) == run.rows()[-1]["images"] // 5 * 4
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(SIGNED)))
+def test_ada_is_refused_where_the_sign_of_a_logit_says_nothing(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"stabilize\.ada needs logits with a zero"):
+        mulligan.train(
+            name, pictures(tmp_path / "x.npz", (1, 8, 8)), out=tmp_path / "run", **small(name, stabilize={"ada": 0.6})
+        )
+    assert not (tmp_path / "run").exists()
 
 
 def play(plan: mulligan.Plan, data: Any, rounds: int = 3) -> tuple[torch.Tensor, torch.Tensor]:

@@ -103,6 +103,8 @@ class Critic(nn.Module):
     ) -> Tensor | float:
         """What `judge` charges, for a game that has its logits already; each slope takes a pass of its own."""
         s, labels = self.stabilize, (y,) if y is not None else ()
+        if self.ada is not None:
+            self.ada.see(logits[0])
         charge = self._charges(real, fake, labels, *logits)
         if self.due and s.r1:
             charge = charge + s.lazy * s.r1 / 2 * slope(self, real, *labels)[1].mean()

@@ -21,7 +21,7 @@ from mulligan.parts.critic import Critic
 from mulligan.parts.history import HistoricalAverage
 from mulligan.parts.layers import spectral_norm
 from mulligan.parts.samplers import Sampler
-from mulligan.parts.stabilize import Stabilize
+from mulligan.parts.stabilize import NO_SIGN, Stabilize
 
 from .dense import Written, written
 
@@ -53,6 +53,10 @@ class Classic(Game):
                     f"stabilize.loss {stabilize.loss} needs the real logits in G's turn, which {type(self).__name__} "
                     "hasn't: take nonsaturating, least_squares, hinge or wasserstein"
                 )
+        if stabilize.ada and objective.name in NO_SIGN:
+            raise UserError(
+                f"stabilize.ada needs logits with a zero, and those of {objective.name} have none: leave it out"
+            )
         self.objective = (
             objectives.smoothed(objective, real=1 - stabilize.label_smoothing)
             if stabilize.label_smoothing
