@@ -164,6 +164,11 @@ def test_ada_moves_in_every_recipe_whose_logits_have_a_zero(name: str, tmp_path:
     assert int(state["critic.ada.since"]) == run.rows()[-1]["images"] // 5 * 4
 
 
+def test_ada_is_refused_for_points(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"stabilize\.ada works on images only"):
+        mulligan.train("dcgan", "ring", out=tmp_path / "run", **small("dcgan", stabilize={"ada": 0.6}))
+
+
 @pytest.mark.parametrize("name", sorted(set(NAMES) - set(SIGNED)))
 def test_ada_is_refused_where_the_sign_of_a_logit_says_nothing(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"stabilize\.ada needs logits with a zero"):

@@ -48,9 +48,10 @@ class Critic(nn.Module):
 
     def look(self, x: Tensor) -> Tensor:
         """What D sees of x (N, …)."""
+        for name in ("diffaugment", "ada"):
+            if getattr(self.stabilize, name) and x.dim() != 4:
+                raise UserError(f"stabilize.{name} works on images only: leave it out for points")
         if self.stabilize.diffaugment:
-            if x.dim() != 4:
-                raise UserError("stabilize.diffaugment works on images only: leave it out for points")
             x = diffaugment(x, self.stabilize.diffaugment)
         if self.ada is not None:
             x = self.ada(x)
