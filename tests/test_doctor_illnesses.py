@@ -128,9 +128,15 @@ class TestNoAlarm:
         assert verdict(wander=1.5, diversity=0.1, facts={"objective": "wasserstein"}).chief == "unstable"
 
     def test_a_probe_in_which_the_mean_happens_to_stand_still_does_not_end_it(self):
-        quiet = verdict(wander=lambda share: 0.05 if round(share * PROBES) % 4 == 0 else 1.0)
+        pausing: Wave = lambda share: 0.05 if round(share * PROBES) % 4 == 0 else 1.0  # noqa: E731
+        quiet = verdict(wander=pausing, facts={"objective": "wasserstein"})
         assert len(quiet.spells) == 1
         assert quiet.chief == "unstable"
+
+    def test_a_mean_that_settles_after_a_rough_start(self):
+        early = [0.63, 0.57, 0.59, 0.65, 0.33, 0.6, 0.46, 0.32]  # of a healthy DCGAN, from its first probe on
+        settles: Wave = lambda share: [*early, *[0.2] * PROBES][round(share * PROBES) - 1]  # noqa: E731
+        assert not verdict(wander=settles).spells
 
     def test_a_mean_that_jumps_now_and_then(self):
         assert not verdict(wander=lambda share: 1.0 if round(share * PROBES) % 3 == 0 else 0.05).spells

@@ -78,7 +78,7 @@ def low(h: History, i: int, name: str) -> int:
 
 
 def steadily_high(h: History, i: int, name: str) -> int:
-    """The level above its band of a signal that jumps by nature: of its median over the last observations."""
+    """The level above its band of a signal that pauses now and then: of its median over the last observations."""
     value = h.smooth(i, name)
     return 0 if value is None or value <= BANDS[name].high else BANDS[name].level(value)
 
@@ -121,8 +121,11 @@ def vanishing(h: History, i: int) -> Sign | None:
 
 
 def unstable(h: History, i: int) -> Sign | None:
-    hops = (h.get(i, "diversity") or 0.0) < SPREAD and h.facts.objective != "wasserstein"
-    jumping = 0 if hops else lasting(h, i, steadily_high(h, i, "wander"), "distance", 0)
+    unbounded = h.facts.objective == "wasserstein"
+    hops = (h.get(i, "diversity") or 0.0) < SPREAD and not unbounded
+    # an unbounded critic stands still between its throws; other runs settle, and what was early mustn't linger
+    how = steadily_high(h, i, "wander") if unbounded else high(h, i, "wander")
+    jumping = 0 if hops else lasting(h, i, how, "distance", 0)
     dead = (h.get(i, "diversity") or 0.0) < DEAD
     apart = 2 if logistic(h) and abs(h.get(i, "margin") or 0.0) > (EXPLODED / 8 if dead else EXPLODED) else 0
     steep = ("slope",) if h.has("slope") else ("grad_G", "grad_D")
