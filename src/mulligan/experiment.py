@@ -168,6 +168,34 @@ class Experiment(Run):
         """z (n, latent); the same for the same seed on every device."""
         return self.sampler.latents(n, torch.Generator().manual_seed(seed))
 
+    def truncate(self, psi: float) -> Experiment:
+        """Itself, from now on with styles pulled towards their average, or latents shortened; 1 leaves all as it is.
+
+        Raises UserError for a psi outside of [0, 1.5] or a sampler that can't.
+        """
+        if not 0 <= psi <= 1.5:
+            raise UserError(f"psi is {psi:g}: take 0 (the average) to 1 (all variety), 1.5 at most")
+        if psi != 1 and not isinstance(self.sampler, Sampler):
+            raise UserError(f"{self.path} has a sampler of its own ({type(self.sampler).__name__}), which knows no psi")
+        if isinstance(self.sampler, Sampler):
+            self.sampler.psi = psi
+            self._folded = (None, [], [], None)
+        return self
+
+    @torch.no_grad()
+    def w(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """What can be edited: styles (n, layers, style) where G has them, else the latents themselves."""
+        return self.sampler.w(z, y)
+
+    def picture(self, w: Tensor, y: Tensor | None = None) -> Tensor:
+        """Samples (n, *shape) for what `w` gave, float32 on the CPU, without slopes."""
+        with torch.no_grad():
+            parts = [
+                self.sampler.picture(w[i : i + CHUNK], None if y is None else y[i : i + CHUNK]).float().cpu()
+                for i in range(0, len(w), CHUNK)
+            ]
+        return torch.cat(parts)
+
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Samples (n, *shape) for latents, float32 on the CPU."""
         sampler = self._quick()

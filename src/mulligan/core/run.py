@@ -28,6 +28,7 @@ class Run:
         self.recipe_file, self.log_file = self.path / "recipe.json", self.path / "log.jsonl"
         self.samples, self.curves = self.path / "samples", self.path / "curves.png"
         self.sampler_file, self.scores_file = self.path / "sampler.safetensors", self.path / "scores.jsonl"
+        self.critic_file = self.path / "critic.safetensors"  # of imported weights: D, to train on from
         self.checkpoints = Checkpoints(self.path / "checkpoints")
         self._lock: Any = None
         self._complaints: set[str] = set()
@@ -183,17 +184,24 @@ class Run:
 
     def write_sampler(self, module: torch.nn.Module, facts: dict[str, Any]) -> None:
         """`sampler.safetensors`: the weights that are shipped, with the recipe as header."""
+        self._write_weights(self.sampler_file, module, facts)
+
+    def write_critic(self, module: torch.nn.Module, facts: dict[str, Any]) -> None:
+        """`critic.safetensors`: D beside it, where weights were imported."""
+        self._write_weights(self.critic_file, module, facts)
+
+    def _write_weights(self, path: Path, module: torch.nn.Module, facts: dict[str, Any]) -> None:
         from safetensors.torch import save
 
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}
         header = {"mulligan": json.dumps(facts)}
-        temporary = self.sampler_file.with_name(self.sampler_file.name + ".tmp")
-        with self.tolerant("sampler.safetensors"):
+        temporary = path.with_name(path.name + ".tmp")
+        with self.tolerant(path.name):
             with temporary.open("wb") as file:
                 file.write(save(tensors, header))
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, self.sampler_file)
+            os.replace(temporary, path)
 
 
 def warn(text: str) -> None:

@@ -172,6 +172,10 @@ class Generator(nn.Module):
         """Pictures (N, *shape) of ws (N, count, style), to train with: with fresh noise."""
         return self.synthesis(ws, "random")
 
+    def shown(self, ws: Tensor) -> Tensor:
+        """The same to look at: with one noise for all."""
+        return self.synthesis(ws, "const")
+
 
 class Block(nn.Module):
     """One resolution of D: features and, where the architecture wants them, the picture, at half the size."""

@@ -220,3 +220,7 @@ class Generator(nn.Module):
     def made(self, ws: Tensor) -> Tensor:
         """Pictures (N, *shape) of ws (N, count, style), to train with: magnitudes are averaged."""
         return self.synthesis(ws, track=True)
+
+    def shown(self, ws: Tensor) -> Tensor:
+        """The same to look at."""
+        return self.synthesis(ws)

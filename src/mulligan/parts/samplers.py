@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 Prior = Literal["normal", "uniform"]
+WIDEST = 2.0
+"""Standard deviations that latents keep to where `psi` is below 1."""
 
 
 class Sampler(nn.Module):
     """x = G(z, y) with z ~ N(0, I) or uniform on [-1, 1].
 
-    `latent` is the number of entries of z; `classes` is the number of labels that G takes, 0 for none.
+    `latent` is the number of entries of z; `classes` is the number of labels that G takes, 0 for none. `psi` below 1
+    trades variety for typical pictures: normal latents are drawn within two standard deviations and made so much
+    smaller (the truncation trick, Brock et al. 2019, section 3.1).
     """
+
+    styled = False
+    """Whether G maps z to styles w, one for each layer, which can be edited."""
 
     def __init__(self, G: nn.Module, latent: int, classes: int = 0, prior: Prior = "normal") -> None:
         super().__init__()
-        self.G, self.latent, self.classes, self.prior = G, latent, classes, prior
+        self.G, self.latent, self.classes, self.prior, self.psi = G, latent, classes, prior, 1.0
         self._like = (next(G.parameters()),)  # in a tuple it is no parameter of this module, too
 
     def forward(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -35,7 +43,16 @@ class Sampler(nn.Module):
             z = torch.rand(n, self.latent, generator=generator, device=device, dtype=like.dtype) * 2 - 1
         else:
             z = torch.randn(n, self.latent, generator=generator, device=device, dtype=like.dtype)
-        return z.to(like.device)
+        return self.shortened(z).to(like.device)
+
+    def shortened(self, z: Tensor) -> Tensor:
+        """Latents at `psi`: the normal ones' quantiles within two deviations, so the order of entries stays."""
+        if self.psi == 1:
+            return z
+        if self.prior == "normal":
+            inside = math.erf(WIDEST / math.sqrt(2))  # the share of a normal variable that lies there
+            z = torch.erfinv(torch.erf(z.double() / math.sqrt(2)) * inside).mul(math.sqrt(2)).to(z.dtype)
+        return self.psi * z
 
     def labels(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Labels (n,), drawn evenly."""
@@ -46,6 +63,14 @@ class Sampler(nn.Module):
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         return self.G(z, y) if self.classes else self.G(z)
 
+    def w(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """What can be edited: styles (n, layers, style) of a styled generator, else the latents themselves."""
+        return z
+
+    def picture(self, w: Tensor, y: Tensor | None = None) -> Tensor:
+        """Samples (n, *shape) of what `w` gives; the same ones as `decode`."""
+        return self.decode(w, y)
+
 
 class Styles(Sampler):
     """x = synthesis(mapping(z, y)), for generators of that make: with style mixing and fresh noise while it trains.
@@ -54,9 +79,11 @@ class Styles(Sampler):
     Afterwards the noise is always the same one, so a latent makes one picture; `psi` pulls styles to their average.
     """
 
+    styled = True
+
     def __init__(self, G: nn.Module, latent: int, classes: int = 0, mixing: float = 0.9) -> None:
         super().__init__(G, latent, classes)
-        self.mixing, self.psi = mixing, 1.0
+        self.mixing = mixing
 
     def forward(self, n: int, y: Tensor | None = None) -> Tensor:
         if not self.training:
@@ -72,5 +99,15 @@ class Styles(Sampler):
             w = torch.cat([w[:, :cut], self.G.mapping(self.latents(n), y)[:, cut:]], 1)  # type: ignore[operator]
         return w
 
+    def shortened(self, z: Tensor) -> Tensor:
+        """z as it is: styles are pulled to their average instead."""
+        return z
+
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.G(z, y if self.classes else None, self.psi)
+        return self.picture(self.w(z, y))
+
+    def w(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.G.mapping(z, y if self.classes else None, self.psi)  # type: ignore[operator]
+
+    def picture(self, w: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.G.shown(w)  # type: ignore[operator]

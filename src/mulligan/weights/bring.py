@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 import mulligan
 from mulligan.core.errors import UserError
+from mulligan.core.game import Game
 from mulligan.core.recipe import flatten, nest
 from mulligan.core.run import Run
 from mulligan.experiment import Described, Experiment
@@ -44,11 +45,13 @@ def bring(file: str | Path, out: str | Path | None = None) -> Experiment:
     name = re.sub(r"[^\w.-]+", "-", f"{found.recipe.rpartition(':')[2]}-{found.data['name']}")[:60]  # from a file
     target = Path(out) if out is not None else Path("runs") / name
     _check_place(target)
-    sampler, settings = build(found, weights)
+    game, settings = build(found, weights)
     with _whole(target) as folder:
         run = Run(folder)
         run.create(settings)
-        run.write_sampler(sampler, settings)
+        run.write_sampler(cast(nn.Module, game.sampler), settings)
+        if found.critic:
+            run.write_critic(critic(game), settings)
         if not run.sampler_file.is_file():  # there was a warning with the reason
             raise UserError(f"can't write to {target}: name another folder with --out")
         if not bool(Experiment(folder, "cpu").sample(2).isfinite().all()):
@@ -68,8 +71,13 @@ def recognise(weights: Weights) -> Found:
     )
 
 
-def build(found: Found, weights: Weights) -> tuple[nn.Module, dict[str, Any]]:
-    """The sampler with its weights, and what `recipe.json` says. Raises UserError where the weights don't fit."""
+def critic(game: Game) -> nn.Module:
+    """D of a game that has one behind its remedies."""
+    return game.get_submodule("critic.D")
+
+
+def build(found: Found, weights: Weights) -> tuple[Game, dict[str, Any]]:
+    """The game with its weights, and what `recipe.json` says. Raises UserError where the weights don't fit."""
     size = tuple(found.data["shape"])
     if max(size, default=0) > LARGEST:
         raise UserError(f"{weights.path} is to make {'×'.join(map(str, size))} pictures: {LARGEST} is the largest side")
@@ -82,6 +90,8 @@ def build(found: Found, weights: Weights) -> tuple[nn.Module, dict[str, Any]]:
         if (claimed := 4 * sum(p.numel() for p in game.parameters())) > MOST + 64 * weights.size:
             raise UserError(f"{weights.path} asks for networks of {claimed:,} bytes in a file of {weights.size:,}")
         fit(game.sampler, found.tensors, weights.path)
+        if found.critic:
+            fit(critic(game), found.critic, weights.path)
     except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         why = str(error).split("\n")[0]
         raise UserError(f"{weights.path} asks for a {found.recipe} network that can't be built ({why})") from error
@@ -94,7 +104,7 @@ def build(found: Found, weights: Weights) -> tuple[nn.Module, dict[str, Any]]:
         "recipe": recipe.spec, "sha256": recipe.sha256, "paper": recipe.paper, "arguments": flatten(arguments),
         "data": found.data, "imported": facts, "versions": versions,
     }  # fmt: skip
-    return game.sampler, settings
+    return game, settings
 
 
 def _without_spectral_norm(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -104,9 +114,9 @@ def _without_spectral_norm(arguments: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, **plain}
 
 
-def fit(sampler: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Put the tensors into a sampler. Raises UserError naming what is missing, left over or of another shape."""
-    wanted = sampler.state_dict()
+def fit(net: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Put the tensors into a network. Raises UserError naming what is missing, left over or of another shape."""
+    wanted = net.state_dict()
     ours = {name: tensors.get(name, torch.tensor(0)) for name in wanted if name.endswith("num_batches_tracked")}
     given = {**tensors, **ours}
     wrong = [f"{shown(name)} is missing" for name in wanted if name not in given]
@@ -119,7 +129,7 @@ def fit(sampler: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     if wrong:
         more = f", and {len(wrong) - 4} more" if len(wrong) > 4 else ""
         raise UserError(f"{path} doesn't fit its network: {', '.join(wrong[:4])}{more}")
-    sampler.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in given.items()}, assign=True)
+    net.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in given.items()}, assign=True)
 
 
 def _check_place(target: Path) -> None:

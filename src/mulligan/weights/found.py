@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +14,8 @@ class Found:
 
     `network` is what it is, in words, and `layout` whose names its tensors have. `arguments` and `data` are as in
     `recipe.json`. `recipe_sha256` is that of a user's recipe file; `source` and `licence` are empty where unknown.
+    `critic` holds those of its discriminator, under the names of `game.critic.D`, where the file has one that the
+    recipe builds; it is what fine-tuning starts from.
     """
 
     network: str
@@ -25,6 +27,7 @@ class Found:
     source: str = ""
     licence: str = ""
     recipe_sha256: str = ""
+    critic: dict[str, Tensor] = field(default_factory=dict)
 
 
 def imported(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
