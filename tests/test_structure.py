@@ -28,10 +28,12 @@ ARROWS: dict[str, set[str]] = {
     "weights": {"core", "parts", "nets", "experiment", "trust"},
     "zoo": {"core", "parts", "nets", "data", "media", "metrics", "doctor"},
     "assess": {"core", "data", "media", "metrics", "zoo", "experiment"},
+    "edit": {"core", "parts", "media", "metrics", "experiment"},
+    "export": {"core", "parts", "nets", "media", "weights", "experiment"},
     "augment": {"core", "data", "media", "metrics", "zoo", "assess", "experiment", "verbs"},
 }
 TOP = {"cli", "commands"}  # imported by nobody but `python -m mulligan`, and commands by cli
-LATE = {"torchvision", "tensorboard", "matplotlib", "sklearn", "onnx", "safetensors", "torch_fidelity"}
+LATE = {"torchvision", "tensorboard", "matplotlib", "sklearn", "onnx", "onnxruntime", "onnxscript", "av", "safetensors", "torch_fidelity"}
 
 
 def package(path: Path) -> str:
