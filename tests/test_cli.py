@@ -176,7 +176,7 @@ def test_messages_differ():
         (["sample", "RUN", "-n", "0"], "0 samples asked for: at least 1"),
         (["sample", "RUN", "--out", "x.jpg"], "name a .png for one sheet, or a folder"),
         (["sample", "RUN", "--out", "note.txt/x"], "can't write note.txt/x"),
-        (["interpolate", "RUN", "--out", "x.mp4"], "a walk is written as .gif"),
+        (["interpolate", "RUN", "--out", "x.avi"], "a walk is written as .gif, .webp, .mp4 or .webm"),
         (["interpolate", "RUN", "--steps", "0"], "needs at least 1 step"),
         (["interpolate", "RUN", "--fps", "0"], "--fps 0: at least 1"),
         (["sample", "RUN", "--device", "cuda:77"], "isn't there"),

@@ -52,8 +52,20 @@ def test_grid_is_about_square_and_refuses_nothing_and_nonsense():
     assert grid(torch.zeros(64, 1, 48, 48), pad=0).size == (8 * 48, 8 * 48)
     with pytest.raises(ValueError, match="N > 0"):
         grid(torch.zeros(0, 1, 8, 8))
-    with pytest.raises(ValueError, match="1, 3 or 4 channels"):
-        grid(torch.zeros(1, 2, 8, 8))
+    with pytest.raises(ValueError, match=r"\(C,H,W\)"):
+        to_pil(torch.zeros(8, 8))
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_channels_that_are_no_colours_stand_side_by_side(channels: int, tmp_path: Path):
+    x = torch.linspace(-1, 1, channels).view(1, channels, 1, 1).expand(3, channels, 4, 6).contiguous()
+    picture = to_pil(x[0])
+    assert (picture.mode, picture.size) == ("L", (channels * 6, 4))
+    assert [picture.getpixel((6 * i, 0)) for i in range(channels)] == to_uint8(x[0, :, 0, 0]).tolist()
+    assert grid(x, columns=3, pad=1, scale=2).size == (3 * (channels * 12 + 1) + 1, 10)
+    paths = Images().files(x, tmp_path, start=7)
+    assert [path.name for path in paths] == ["000007.png", "000008.png", "000009.png"]
+    assert np.array_equal(np.load(tmp_path / "000009.npy"), to_uint8(x[2]).numpy())
 
 
 def test_png_keeps_every_pixel_and_the_transparency(tmp_path: Path):

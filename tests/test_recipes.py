@@ -21,9 +21,10 @@ from . import helpers
 NAMES = list(SHELF)
 SHAPES = [(1, 8, 8), (3, 28, 28), (4, 32, 32), (1, 64, 64), (3, 16, 24)]
 LABELLED = {"cgan", "acgan", "projection"}
-STYLED: dict[str, dict[str, Any]] = {"stylegan2": {}, "stylegan3": {"depth": 4}}
-BUILT_IN = {*STYLED, "progressive"}  # with a standard deviation in D, and scales that leave a spectral norm no room
-PICTURES = {*STYLED, "progressive"}
+STYLED: dict[str, dict[str, Any]] = {"stylegan": {}, "stylegan2": {}, "stylegan3": {"depth": 4}}
+BUILT_IN = {*STYLED, "progressive", "fastgan", "biggan", "sagan"}  # no room for a spectral norm
+PICTURES = {*STYLED, "progressive", "fastgan", "biggan", "sagan"}
+UNSMOOTHED = {"wgan", "wgan_gp", "sngan", "projection", "r3gan", "progressive", "fastgan", "biggan", "sagan"}
 RESIDUAL = {"sngan", "projection"}  # D is half as wide and has no slope below zero: narrower ones die at once
 
 
@@ -44,8 +45,12 @@ def small(name: str, **more: Any) -> dict[str, Any]:
             "images": 12,
             **more,
         }
+    if name == "fastgan":
+        return {"net": {"latent": 6, "width": 4, "most": 8}, "batch": 4, "images": 12, **more}
     size: dict[str, Any] = {"mlp": MLP(widths=(16, 16))} if name == "gan" else {"width": 16 if name in RESIDUAL else 4}
     size = {"growth": {"most": 8, "base": 64}} if name == "progressive" else size
+    if name == "biggan":
+        return {"net": {"latent": 6, "shared": 6, "width": 4}, "batch": 4, "images": 24, **more}
     turns = find(name).defaults().get("critic_turns", 1)
     return {**size, "batch": 4, "images": 12 * turns, "latent": 6, **more}
 
@@ -108,7 +113,7 @@ def test_labels_are_needed(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("name", [*sorted(LABELLED), "infogan"])
+@pytest.mark.parametrize("name", [*sorted(LABELLED), "infogan", "biggan", "sagan"])
 def test_label_changes_the_picture(name: str, tmp_path: Path) -> None:
     run = mulligan.train(name, pictures(tmp_path / "x.npz", (1, 8, 8)), out=tmp_path / "run", **small(name))
     assert not torch.equal(run.sample(3, label=0), run.sample(3, label=1))
@@ -138,7 +143,7 @@ def test_every_remedy_in_every_recipe(name: str, extra: dict[str, Any], tmp_path
         plan = recipe.plan(data, arguments)
         return play(plan, data)
 
-    if "label_smoothing" in extra and name in {"wgan", "wgan_gp", "sngan", "projection", "r3gan", "progressive"}:
+    if "label_smoothing" in extra and name in UNSMOOTHED:
         with pytest.raises(UserError, match="label smoothing"):
             weights(extra)
         return

@@ -33,7 +33,18 @@ ARROWS: dict[str, set[str]] = {
     "augment": {"core", "data", "media", "metrics", "zoo", "assess", "experiment", "verbs"},
 }
 TOP = {"cli", "commands"}  # imported by nobody but `python -m mulligan`, and commands by cli
-LATE = {"torchvision", "tensorboard", "matplotlib", "sklearn", "onnx", "onnxruntime", "onnxscript", "av", "safetensors", "torch_fidelity"}
+LATE = {
+    "torchvision",
+    "tensorboard",
+    "matplotlib",
+    "sklearn",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "av",
+    "safetensors",
+    "torch_fidelity",
+}
 
 
 def package(path: Path) -> str:

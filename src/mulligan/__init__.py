@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 _HOME = {
     "train": "verbs", "load": "verbs", "recipes": "verbs", "Experiment": "experiment",
     "evaluate": "assess.evaluate", "How": "assess.how", "compare": "assess.compare", "judge": "assess.judge",
-    "bring": "weights.bring", "diagnose": "diagnosis", "Doctor": "doctor.observe",
+    "bring": "weights.bring", "deliver": "export.deliver", "diagnose": "diagnosis", "Doctor": "doctor.observe",
     "Game": "core.game", "Turn": "core.game", "Clock": "core.clock",
     "Plan": "core.recipe", "recipe": "core.recipe", "Optim": "core.engine", "UserError": "core.errors",
     "Stabilize": "parts.stabilize", "Sampler": "parts.samplers", "open_source": "data",
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .diagnosis import diagnose as diagnose
     from .doctor.observe import Doctor as Doctor
     from .experiment import Experiment as Experiment
+    from .export.deliver import deliver as deliver
     from .parts.samplers import Sampler as Sampler
     from .parts.stabilize import Stabilize as Stabilize
     from .verbs import load as load

@@ -20,8 +20,12 @@ A GAN toolkit in plain PyTorch: from data to a trained generator.
 
 commands:
   train RECIPE --data SOURCE   train a recipe; the same command goes on where a run stopped
-  sample RUN                   pictures from a trained run
-  interpolate RUN              a walk through latent space as a GIF
+  sample RUN                   pictures from a trained run: a sheet, or very many into a folder or a zip
+  interpolate RUN              a walk through styles or latents as a GIF or a video
+  mix RUN                      the coarse, middle or fine styles of one picture in another
+  directions RUN               what its pictures change in most, from the weights alone
+  invert RUN PHOTO …           what the generator must be given to make a photo again
+  arithmetic RUN               seeds added and subtracted: with glasses - without + another
   info RUN                     what a run is and how far it got
   diagnose RUN                 what ails a training, and what helps; or --csv FILE of any training loop
   evaluate RUN                 scores with their protocol; or --fake FOLDER --real FOLDER
@@ -29,6 +33,7 @@ commands:
   augment --data SOURCE        whether generated samples of a rare class help a classifier
   judge RUN                    a page on which people tell real from generated
   import FILE                  a run folder from weights of an official implementation
+  export RUN                   ONNX, safetensors, a folder for a model hub, or a model card
   recipes                      the recipes, one line each
   trust FILE.py                allow runs of others to use this recipe file
 
@@ -49,6 +54,9 @@ USUAL = {
     "ema": "half-life of the generator's moving average, in images; 0 for none",
     "images": "the budget: real images drawn",
     "stabilize": "remedies",
+    "reconstruction": "weight of what D paints from its features",
+    "mixing": "how often two latents share a picture in training",
+    "path": "weight of the path length; 0 for none",
     "shared_fake": "use one generated batch for both turns: faster, other sampling",
 }
 
@@ -58,13 +66,14 @@ Optional = tyro.conf.arg
 def train_options() -> list[tuple[str, Any, Any]]:
     """Options of `train` that every recipe has: name, annotated type, default."""
 
-    def option(name: str, kind: Any, default: Any, text: str) -> tuple[str, Any, Any]:
-        return name, Annotated[kind, tyro.conf.arg(help=text)], default
+    def option(name: str, kind: Any, default: Any, text: str, flag: str | None = None) -> tuple[str, Any, Any]:
+        return name, Annotated[kind, tyro.conf.arg(help=text, name=flag)], default
 
     return [
         option("out", Path | None, None, "run folder (default: runs/RECIPE-DATA)"),
         option("size", str | None, None, "one side such as 64, or height x width such as 64x96"),
         option("channels", int | None, None, "1 grey, 3 colour, 4 colour with alpha (default: as the data)"),
+        option("labels", str | None, None, "CSV of labels or numbers (default: labels.csv beside the images); none"),
         option("seed", int, 0, "of every random draw"),
         option("device", str, "auto", "auto, cpu, cuda, cuda:1 or mps"),
         option("precision", Literal["fp32", "bf16"], "fp32", "bf16 only where the hardware has it"),
@@ -84,6 +93,8 @@ def train_options() -> list[tuple[str, Any, Any]]:
         option("mulligans", int, 0, "strokes that may be played again when the run falls ill"),
         option("otherwise", Literal["go-on", "stop"], "go-on", "what a run does that no stroke has helped"),
         option("forecast", bool, False, "play a few rounds first and tell what the run will cost here"),
+        option("start_from", Path | None, None, "fine-tune the weights of a run or of an official file", "from"),
+        option("freeze_d", int, 0, "layers of D, from the picture on, that stay as they are while fine-tuning"),
         option("tensorboard", bool, False, "write TensorBoard events too"),
     ]
 
@@ -126,64 +137,6 @@ def form(recipe: Recipe) -> type:
 
 
 Where = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help="run folder")]
-Label = Annotated[str | None, tyro.conf.arg(help="class number or name, on a run with labels")]
-Device = Annotated[str, tyro.conf.arg(help="auto, cpu, cuda, cuda:1 or mps")]
-
-
-def sample_command(
-    run: Where,
-    count: Annotated[int, tyro.conf.arg(name="n", aliases=("-n",), help="how many")] = 64,
-    seed: int = 0,
-    label: Label = None,
-    out: Annotated[Path | None, tyro.conf.arg(help="a .png for one sheet, or a folder for one file per sample")] = None,
-    device: Device = "auto",
-) -> None:
-    """Pictures from a trained run."""
-    from .verbs import load
-
-    experiment = load(run, device)
-    x = experiment.sample(count, seed, label)
-    suffix = "" if label is None else f"-label-{label}"
-    out = out or experiment.path / f"sample-seed-{seed}{suffix}.png"
-    with writing(out):
-        if out.suffix.lower() == ".png":
-            out.parent.mkdir(parents=True, exist_ok=True)
-            experiment.media.sheet(x, out)
-        elif out.suffix:
-            from .core.errors import UserError
-
-            raise UserError(f"--out {out}: name a .png for one sheet, or a folder for one file per sample")
-        else:
-            experiment.media.files(x, out)
-    print(out)
-
-
-def interpolate_command(
-    run: Where,
-    out: Annotated[Path | None, tyro.conf.arg(help="a .gif")] = None,
-    steps: Annotated[int, tyro.conf.arg(help="frames from one latent to the next")] = 16,
-    through: Annotated[int, tyro.conf.arg(help="latents on the way; the walk returns to the first")] = 5,
-    walks: Annotated[int, tyro.conf.arg(help="walks side by side")] = 9,
-    seed: int = 0,
-    label: Label = None,
-    fps: int = 12,
-    device: Device = "auto",
-) -> None:
-    """A walk through latent space as a GIF."""
-    from .core.errors import UserError
-    from .verbs import load
-
-    experiment = load(run, device)
-    out = out or experiment.path / f"walk-seed-{seed}.gif"
-    if out.suffix.lower() != ".gif":
-        raise UserError(f"--out {out}: a walk is written as .gif")
-    if fps < 1:
-        raise UserError(f"--fps {fps}: at least 1")
-    frames = experiment.interpolate(steps, through, seed, label, walks)
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        experiment.media.frames(frames, out, fps)
-    print(out)
 
 
 def info_command(run: Where) -> None:
@@ -215,31 +168,14 @@ def trust_command(file: Annotated[Path, tyro.conf.Positional]) -> None:
     print(f"trusted: {path}")
 
 
-class writing:
-    """Context that turns a refusing disk into a message."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError):
-            from .core.errors import UserError
-
-            raise UserError(
-                f"can't write {self.path} ({error.strerror or error}): name another place with --out"
-            ) from error
-
-
 COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train_command, "sample": sample_command, "interpolate": interpolate_command,
-    "info": info_command, "recipes": recipes_command, "trust": trust_command,
+    "train": train_command, "info": info_command, "recipes": recipes_command, "trust": trust_command,
 }  # fmt: skip
 FURTHER = {
+    "sample": "sample", "interpolate": "interpolate", "mix": "mix", "directions": "directions",
+    "arithmetic": "arithmetic", "invert": "invert",
     "diagnose": "diagnose", "evaluate": "evaluate", "compare": "compare", "augment": "augment", "judge": "judge",
-    "import": "bring",
+    "import": "bring", "export": "export",
 }  # fmt: skip
 """Commands with a file of their own in `commands/`, whose function `command` is parsed."""
 WORDS = {"train", "augment"}

@@ -17,6 +17,7 @@ from .core.engine import pick_device
 from .core.errors import UserError
 from .core.recipe import Plan, Recipe, nest
 from .core.run import Run
+from .data.conditions import wished
 from .media import Images, Points, for_shape
 from .parts.samplers import Sampler
 from .trust import find_trusted
@@ -31,9 +32,19 @@ class Described:
     shape: tuple[int, ...]
     classes: tuple[str, ...]
     count: int
+    columns: tuple[str, ...] = ()
+    scaling: tuple[tuple[float, float], ...] = ()
+    examples: tuple[tuple[float, ...], ...] = ()
 
     def __len__(self) -> int:
         return self.count
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Described:
+        """From `data` in `recipe.json`."""
+        scaling, examples = (tuple(tuple(row) for row in facts.get(key, ())) for key in ("scaling", "examples"))
+        columns, shape, classes = tuple(facts.get("columns", ())), tuple(facts["shape"]), tuple(facts["classes"])
+        return cls(shape, classes, int(facts["count"]), columns, scaling, examples)
 
 
 class Experiment(Run):
@@ -52,8 +63,7 @@ class Experiment(Run):
 
     @cached_property
     def described(self) -> Described:
-        facts = self.settings()["data"]
-        return Described(tuple(facts["shape"]), tuple(facts["classes"]), int(facts["count"]))
+        return Described.of(self.settings()["data"])
 
     @cached_property
     def plan(self) -> Plan:
@@ -144,11 +154,21 @@ class Experiment(Run):
         names = self.described.classes
         return names if len(names) == count else tuple(str(i) for i in range(count))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The numbers that `some_labels` may be told by name; empty for a run that takes none."""
+        return self.described.columns if getattr(self.sampler, "conditions", None) is not None else ()
+
     def label(self, label: int | str) -> int:
         """The number of a class given by number or name.
 
-        Raises UserError on a run without labels or for an unknown one.
+        Raises UserError on a run without labels, or of numbers (see `some_labels`), or for an unknown one.
         """
+        if self.columns:
+            raise UserError(
+                f"{self.path} takes numbers, no classes: give values such as {self.columns[0]}=1 of "
+                f"{', '.join(self.columns[:12])}{' …' * (len(self.columns) > 12)}"
+            )
         if not self.classes:
             raise UserError(
                 f"{self.path} was trained without labels ({self.recipe.name}): leave --label out, or train "
@@ -196,15 +216,15 @@ class Experiment(Run):
             ]
         return torch.cat(parts)
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Samples (n, *shape) for latents, float32 on the CPU."""
+    def decode(self, z: Tensor, y: Tensor | None = None, batch: int = CHUNK) -> Tensor:
+        """Samples (n, *shape) for latents, float32 on the CPU; `batch` are made at a time."""
         sampler = self._quick()
         # less bookkeeping for the plain sampler; one of somebody else may follow gradients on its way
         quiet = torch.inference_mode if getattr(type(sampler), "decode", None) is Sampler.decode else torch.no_grad
         with quiet():
             parts = [
-                sampler.decode(z[i : i + CHUNK], None if y is None else y[i : i + CHUNK]).float().cpu()
-                for i in range(0, len(z), CHUNK)
+                sampler.decode(z[i : i + batch], None if y is None else y[i : i + batch]).float().cpu()
+                for i in range(0, len(z), batch)
             ]
         return torch.cat(parts)  # joined outside, the result is an ordinary tensor
 
@@ -223,13 +243,25 @@ class Experiment(Run):
     def sample(self, n: int, seed: int = 0, label: int | str | None = None) -> Tensor:
         """n samples, float32 (n, C, H, W) in [-1, 1], or (n, d) points, on the CPU.
 
-        Without a label, a labelled run shows its classes in turn. Raises UserError for a bad label or n < 1.
+        Without a label, a labelled run shows its classes in turn, and one of numbers examples from its data. Raises
+        UserError for a bad label or n < 1.
         """
         if n < 1:
             raise UserError(f"{n} samples asked for: at least 1")
         return self.decode(self.latents(n, seed), self.some_labels(n, label))
 
     def some_labels(self, n: int, label: int | str | None = None) -> Tensor | None:
+        """Labels (n,): the one that is named, else all in turn; None for a run without labels.
+
+        For a run of numbers, rows (n, k) of examples from its data in turn, of which `smiling=1,age=30` (in the numbers
+        of the data) sets the columns that it names. Raises UserError for what isn't known.
+        """
+        if self.columns:
+            rows = self.sampler.in_turn(n)
+            told = {} if label is None else wished(str(label), self.columns, self.described.scaling)
+            for column, value in told.items():
+                rows[:, column] = value
+            return rows
         if label is not None:
             return torch.full((n,), self.label(label), device=self.device)
         return torch.arange(n, device=self.device) % len(self.classes) if self.classes else None
@@ -246,7 +278,7 @@ class Experiment(Run):
         times = torch.arange(steps, device=stops.device) / steps
         path = torch.cat([slerp(stops[i], stops[(i + 1) % through], times) for i in range(through)])
         y = self.some_labels(walks, label)
-        made = self.decode(path.flatten(0, 1), None if y is None else y.repeat(len(path)))
+        made = self.decode(path.flatten(0, 1), None if y is None else torch.cat([y] * len(path)))
         return made.view(len(path), walks, *made.shape[1:])
 
 

@@ -27,11 +27,13 @@ def describe(path: Path) -> str:
         ("run", str(path)),
         ("recipe", f"{settings['recipe']}  ({settings.get('paper') or 'no paper named'})"),
         ("changed", changed(settings["recipe"], arguments)),
+        *([("from", settings["start"]["from"]["source"])] if settings.get("start", {}).get("from") else []),
         *([("by strokes", words(settings["changes"]))] if settings.get("changes") else []),
         (
             "data",
             f"{data['source']}: {times(data['count'])}{'×'.join(map(str, data['shape']))}"
-            + (f", {len(data['classes'])} classes" if data["classes"] else ""),
+            + (f", {len(data['classes'])} classes" if data["classes"] else "")
+            + (f", {len(data['columns'])} numbers each" if data.get("columns") else ""),
         ),
         ("budget", f"{rows[-1]['images'] if rows else 0:,} of {arguments.get('images', 0):,} images"),
         ("numbers", brief(rows[-1]) if rows else "none yet"),

@@ -13,6 +13,7 @@ from .core.errors import UserError
 from .core.recipe import Plan
 from .core.run import Run
 from .media import curves, for_shape
+from .parts.samplers import Sampler
 
 SHEET = 64  # samples on a sheet
 CURVES_SHARE = 0.01  # of the time may go to drawing the curves while training
@@ -29,7 +30,10 @@ def previewer(run: Run, plan: Plan, source: Any) -> Callable[[nn.Module, int], N
     def preview(sampler: Any, images: int) -> None:
         nonlocal due
         z = sampler.latents(count, torch.Generator().manual_seed(0))
-        y = torch.arange(count, device=z.device) % classes if classes else None
+        if isinstance(sampler, Sampler):
+            y = sampler.in_turn(count)
+        else:
+            y = torch.arange(count, device=z.device) % classes if classes else None
         with torch.no_grad():
             x = torch.cat(
                 [

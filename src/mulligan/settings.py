@@ -10,19 +10,25 @@ import torch
 
 from . import __version__
 from .core.errors import UserError
-from .core.recipe import Plan, Recipe, flatten
+from .core.recipe import Plan, Recipe, flatten, nest
 from .core.run import Run
-from .parts.stabilize import Stabilize
+from .zoo import find
 
 
 def describe(
-    recipe: Recipe, arguments: dict[str, Any], data: str | Path, source: Any, seed: int, precision: str
-) -> dict[str, Any]:
+    recipe: Recipe, arguments: dict[str, Any], data: str | Path, source: Any, seed: int, precision: str,
+    labels: str | Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """What `recipe.json` records."""
     facts = {
         "source": str(data), "name": source.name, "shape": list(source.shape), "classes": list(source.classes),
         "count": len(source), "fingerprint": source.fingerprint,
     }  # fmt: skip
+    if columns := getattr(source, "columns", ()):
+        scaling = [list(scale) for scale in source.scaling]
+        facts |= {"columns": list(columns), "scaling": scaling, "examples": [list(row) for row in source.examples]}
+    if labels is not None:
+        facts["labels"] = str(labels)
     versions = {"mulligan": __version__, "torch": torch.__version__, "python": platform.python_version()}
     return {
         "recipe": recipe.spec, "sha256": recipe.sha256, "paper": recipe.paper, "arguments": flatten(arguments),
@@ -39,15 +45,19 @@ def compare(run: Run, asked: dict[str, Any], plan: Plan) -> list[str]:
     told: list[tuple[str, Any, Any]] = [
         (key, there.get(key), asked[key]) for key in ("recipe", "sha256", "seed", "precision")
     ]
-    keys = {**there["arguments"], **asked["arguments"]}
-    younger = flatten({"stabilize": Stabilize()})  # a run from before a remedy was there has it switched off
-    known = (
-        {**younger, **there["arguments"]} if any(key in there["arguments"] for key in younger) else there["arguments"]
-    )
+    known = there["arguments"]
+    if all(there.get(key) == asked[key] for key in ("recipe", "sha256")):
+        # a run from before an argument was there has it at its default
+        known = flatten(find(asked["recipe"]).arguments(nest(known)))
+    keys = {**known, **asked["arguments"]}
     told += [("--" + key.replace("_", "-"), known.get(key), asked["arguments"].get(key)) for key in keys]
     told += [
-        (f"data {key}", there["data"].get(key), asked["data"][key])
-        for key in ("shape", "count", "classes", "fingerprint")
+        (f"data {key}", there["data"].get(key), asked["data"].get(key))
+        for key in ("shape", "count", "classes", "columns", "fingerprint")
+    ]
+    told += [
+        (f"--{key.replace('_', '-')}", *(s.get("start", {}).get(key) for s in (there, asked)))
+        for key in ("from", "freeze_d")
     ]
     differ = [(name, old, new) for name, old, new in told if old != new]
     noise = getattr(getattr(plan.game, "stabilize", None), "instance_noise", 0)

@@ -24,6 +24,7 @@ from .experiment import Experiment
 from .forecast import foretell
 from .job import Job, fit, report
 from .settings import describe
+from .starting import Start, begun
 from .strokes.book import Book
 from .strokes.play import Otherwise, play
 from .talk import say
@@ -50,6 +51,7 @@ def train(
     out: str | Path | None = None,
     size: int | str | tuple[int, int] | None = None,
     channels: int | None = None,
+    labels: str | Path | None = None,
     seed: int = 0,
     device: str = "auto",
     precision: Precision = "fp32",
@@ -71,34 +73,44 @@ def train(
     otherwise: Otherwise = "go-on",
     probe_every: int | None = None,
     forecast: bool = False,
+    start_from: str | Path | None = None,
+    freeze_d: int = 0,
     **arguments: Any,
 ) -> Experiment:
     """Train a recipe on data in a run folder; an existing folder of the same settings is continued.
 
     `data`: a folder, an archive, a name, or a Source that is open.
     `arguments` are the recipe's own. `size` is a side, "64x96" (height x width) or a pair. Intervals count images.
+    `labels`: a CSV with a row for each picture; by default the labels.csv of a folder or zip, "none" leaves it aside.
     `metrics` (a list, or words with commas; by default those that the recipe names) are scored every `score_every`
     images on `score_count` samples, and the first one says which checkpoint is the best and stays; or `score` maps the
     sampler to a number, lower is better. `doctor`: keep 2 % of the data aside (at least 500; none of fewer than 5,000)
     and watch over the run, with a probe every `probe_every` images. On an illness, up to `mulligans` strokes are played
-    again; where none helps, the run goes on or stops as `otherwise` says. Raises UserError for wrong input with nothing
-    written, Interrupted after a signal, NonFinite where training left the finite numbers.
+    again; where none helps, the run goes on or stops as `otherwise` says. `start_from`: a run folder or a file of
+    official weights to fine-tune; its networks and picture size are taken where no others are asked for. `freeze_d`: so
+    many layers of D, from the picture on, stay as they are. Raises UserError for wrong input with nothing written,
+    Interrupted after a signal, NonFinite where training left the finite numbers.
     """
     made, spec = find(recipe), data.name if isinstance(data, Source) else data
-    chosen = made.arguments(arguments)
+    start = Start(None if start_from is None else Path(start_from), freeze_d)
+    chosen = start.arguments(made, made.arguments(arguments))
     if mulligans < 0 or (mulligans and not doctor):
         raise UserError(f"--mulligans {mulligans}: at least 0, and only with the doctor, who says when one is due")
     every = intervals(log_every, sample_every, checkpoint_every, score_every, probe_every)
     scoring = Scoring(words(metrics), score_count, extractor, str(spec), data_root, cache, score)
     engine = Engine(device, seed, precision)
     try:
-        source = opened(data, parse_size(size), channels, data_root, cache, max_bad, engine.rank == 0)
+        sides, channels = start.size(parse_size(size)), start.channels(channels)
+        source = opened(data, sides, channels, data_root, cache, max_bad, engine.rank == 0, labels)
         chosen, notes = resolve(made, chosen, source)
         run = Experiment(out or Path("runs") / f"{made.name}-{source.name}", str(engine.device))
-        settings = describe(made, chosen, str(spec), source, seed, precision) | {"shards": engine.world * accumulate}
+        settings = describe(made, chosen, str(spec), source, seed, precision, labels)
+        settings |= {"shards": engine.world * accumulate, "start": start.facts()}
 
         def build(changes: dict[str, Any]) -> Plan:
-            return made.plan(source, made.arguments(nest({**flatten(chosen), **changes})) if changes else chosen)
+            plan = made.plan(source, made.arguments(nest({**flatten(chosen), **changes})) if changes else chosen)
+            start.prepare(plan.game, source.shape, not begun(run))
+            return plan
 
         with enough_memory(source, engine, chosen):
             if engine.rank == 0:
@@ -109,7 +121,7 @@ def train(
             )  # fmt: skip
             plan = job.plan()
             settings |= {"doctor": {**described(plan), "held_out": job.aside}, "changes": job.changes}
-            say(engine, *(f"note: {note}" for note in source.notes))
+            say(engine, *(f"note: {note}" for note in source.notes), *start.lines)
             per_shard(plan.batch, engine.world, accumulate)
             if engine.rank == 0 and made.sha256:
                 trust(made.sha256, made.spec)
@@ -139,15 +151,16 @@ def _changes(run: Run) -> dict[str, Any]:
 
 def opened(
     data: str | Path | Source, size: tuple[int, int] | None, channels: int | None, root: str | Path | None,
-    cache: str | Path | None, max_bad: float, progress: bool,
+    cache: str | Path | None, max_bad: float, progress: bool, labels: str | Path | None = None,
 ) -> Source:  # fmt: skip
     """The source of a word or path; one that is open already as it is."""
     if not isinstance(data, Source):
         return open_source(
-            data, size=size, channels=channels, root=root, cache=cache, max_bad=max_bad, progress=progress
-        )
-    if size is not None or channels is not None:
-        raise UserError("size and channels are for data that are opened here: give the Source in its own shape")
+            data, size=size, channels=channels, root=root, cache=cache, max_bad=max_bad, progress=progress,
+            labels=labels,
+        )  # fmt: skip
+    if size is not None or channels is not None or labels is not None:
+        raise UserError("size, channels and labels are for data that are opened here: give the Source as it shall be")
     return data
 
 
@@ -189,7 +202,8 @@ def _check_folder(run: Run) -> None:
             )
         if run.exists and "imported" in run.settings():
             raise UserError(
-                f"{run.path} holds imported weights, without D or optimizers to train on: take another --out"
+                f"{run.path} holds imported weights, and stays as it is: start from them with --from {run.path} and "
+                "another --out"
             )
     except OSError as error:  # a name that is too long, a folder that can't be read
         raise UserError(run.refused(error)) from error

@@ -41,14 +41,16 @@ class Opening:
     held_out: str | Path | None
     progress: bool
 
-    def source(self, spec: str | Path, shape: tuple[int, ...] | None = None, split: str = "train") -> Source:
+    def source(
+        self, spec: str | Path, shape: tuple[int, ...] | None = None, split: str = "train", labels: str | None = None
+    ) -> Source:
         """A source in the shape that is asked for, or, without one, that of its files, which must agree."""
         size, channels = self.size, self.channels
         if shape is not None:
             size, channels = (shape[1:], shape[0]) if len(shape) == 3 else (None, None)  # type: ignore[assignment]
         return open_source(
             spec, size=size, channels=channels, root=self.root, cache=self.cache, max_bad=self.max_bad, split=split,
-            progress=self.progress, as_is=True,
+            progress=self.progress, as_is=True, labels=labels,
         )  # fmt: skip
 
     def held(self, spec: str | Path, shape: tuple[int, ...]) -> Source | None:
@@ -88,7 +90,14 @@ class Sides:
         if self.fake is not None:
             return Stored(self.fake, count)
         assert self.sampler is not None
-        return Generated(self.sampler, count, seed, batch, self.shares(), self.truncation)
+        return Generated(self.sampler, count, seed, batch, self.shares(), self.truncation, self.numbers())
+
+    def numbers(self) -> Tensor | None:
+        """What the real data tell of each picture (N, k), where the run was told the same."""
+        facts = self.run.settings()["data"] if self.run is not None and self.source.columns else {}
+        same = facts.get("columns") == list(self.source.columns)
+        same = same and facts.get("scaling") == [list(scale) for scale in self.source.scaling]
+        return self.source.tensors["y"] if same else None
 
     def shares(self) -> Tensor | None:
         """How often the real data have each label, where the generator takes the same ones."""
@@ -101,6 +110,8 @@ class Sides:
 
     def label_law(self) -> str:
         """How the labels of generated samples were chosen."""
+        if getattr(self.sampler, "conditions", None) is not None:
+            return "as in examples from the training data" if self.numbers() is None else "as in the real data"
         if self.sampler is None or not getattr(self.sampler, "classes", 0):
             return ""
         return "even" if self.shares() is None else "as often as in the real data"
@@ -115,12 +126,13 @@ class Sides:
             labels = self.shares() is not None
         else:
             labels = self.fake is not None and "y" in self.fake.tensors and self.fake.classes == self.source.classes
+            labels = labels and not self.source.columns
+        real = "y" in self.source.tensors and not self.source.columns
         walks = self.sampler is not None and (trunk or hasattr(extractor, "floats"))
         held = self.held
-        named = held is not None and "y" in held.tensors and held.classes == self.source.classes
+        named = held is not None and real and "y" in held.tensors and held.classes == self.source.classes
         return Given(
-            self.source.shape, logits, labels, "y" in self.source.tensors, held is not None, named, self.source, walks,
-            trunk, self.pairs,
+            self.source.shape, logits, labels, real, held is not None, named, self.source, walks, trunk, self.pairs,
         )  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
@@ -141,6 +153,8 @@ class Sides:
                 a, b = sampler.latents(n, draw), sampler.latents(n, draw)
                 t = torch.rand(n, generator=draw).to(a)
                 y = torch.randint(sampler.classes, (n,), generator=draw).to(a.device) if sampler.classes else None
+                if getattr(sampler, "conditions", None) is not None:
+                    y = sampler.labels(n, draw)  # type: ignore[attr-defined]
 
                 def decode(z: Tensor, y: Tensor | None = y) -> Tensor:
                     return sampler.decode(z.float(), None if y is None else torch.cat([y, y])).double()
@@ -189,7 +203,7 @@ def of_run(
     sampler = run.sampler  # before the data are read: without weights there is no evaluation
     spec = reference if reference is not None else facts["source"]
     try:
-        source = opening.source(spec, shape, opening.split)
+        source = opening.source(spec, shape, opening.split, facts.get("labels") if reference is None else None)
     except UserError as error:
         if reference is not None:
             raise

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.blocks import BLOCK, own_draws, seed_of
+from ..core.blocks import blocks_of as blocks_of
 from ..core.errors import UserError
 from ..core.stream import Rows, shuffled
 from ..media.image import to_uint8
 
-BLOCK = 256
-"""Samples in a block. Each has its own random stream, so the same samples come whatever the batch and the processes."""
 ORDER = 2020
 """Seed of the order of stored samples. Another number than a run's, whose batches it must not follow."""
 
@@ -37,10 +35,6 @@ class Supply(Protocol):
     def block(self, number: int) -> Block: ...
 
 
-def blocks_of(count: int) -> int:
-    return -(-count // BLOCK)
-
-
 class Decoder(Protocol):
     """The part of a sampler that is used here."""
 
@@ -56,7 +50,8 @@ class Decoder(Protocol):
 class Generated:
     """Samples of a generator. Block b draws from a stream of (seed, b).
 
-    `shares` (classes,) is how often each label is asked for; without it, evenly. `truncation` scales the latents, which
+    `shares` (classes,) is how often each label is asked for; without it, evenly. `conditions` (m, k) are what a
+    generator of numbers is told; without them, the sampler's own examples. `truncation` scales the latents, which
     is the truncation trick of BigGAN by scale (1 is off).
     """
 
@@ -66,21 +61,30 @@ class Generated:
     batch: int = 64
     shares: Tensor | None = None
     truncation: float = 1.0
+    conditions: Tensor | None = None
 
     def block(self, number: int) -> Block:
         n = min(BLOCK, self.count - number * BLOCK)
         draw = torch.Generator().manual_seed(seed_of(self.seed, number))
         z = self.sampler.latents(BLOCK, draw)[:n] * self.truncation
-        y = self._labels(draw)[:n].to(z.device) if self.sampler.classes else None
-        with torch.no_grad(), _own_draws(seed_of(self.seed, number), z.device):
+        y = self._told(draw)
+        y = None if y is None else y[:n].to(z.device)
+        with torch.no_grad(), own_draws(seed_of(self.seed, number), z.device):
             parts = [
                 self.sampler.decode(z[i : i + self.batch], None if y is None else y[i : i + self.batch]).float().cpu()
                 for i in range(0, n, self.batch)
             ]
         x = torch.cat(parts)
-        return Block(as_files(x, number * BLOCK), None if y is None else y.cpu())
+        return Block(as_files(x, number * BLOCK), y.cpu() if y is not None and self.sampler.classes else None)
 
-    def _labels(self, draw: torch.Generator) -> Tensor:
+    def _told(self, draw: torch.Generator) -> Tensor | None:
+        """Labels (BLOCK,), or numbers (BLOCK, k)."""
+        examples = getattr(self.sampler, "conditions", None)
+        if examples is not None:
+            rows = examples if self.conditions is None else self.conditions
+            return rows[torch.randint(len(rows), (BLOCK,), generator=draw).to(rows.device)]
+        if not self.sampler.classes:
+            return None
         shares = torch.ones(self.sampler.classes) if self.shares is None else self.shares
         return torch.multinomial(shares, BLOCK, replacement=True, generator=draw)
 
@@ -98,17 +102,13 @@ class Stored:
     def block(self, number: int) -> Block:
         places = np.arange(number * BLOCK, min((number + 1) * BLOCK, self.count))
         rows = self.source.gather(order(places, len(self.source)))
-        return Block(rows["x"], rows.get("y"))
+        y = rows.get("y")
+        return Block(rows["x"], None if y is None or y.is_floating_point() else y)
 
 
 def order(places: np.ndarray, count: int) -> Tensor:
     """The rows at these places of the order of a source of `count` rows."""
     return torch.from_numpy(shuffled(places, count, ORDER, 0))
-
-
-def seed_of(seed: int, number: int) -> int:
-    """A seed for each pair: neighbours have nothing in common after torch's own scrambling."""
-    return (seed * 0x9E3779B97F4A7C15 + number + 1) % 2**63
 
 
 def as_files(x: Tensor, first: int = 0) -> Tensor:
@@ -124,14 +124,3 @@ def as_files(x: Tensor, first: int = 0) -> Tensor:
             "training, and score an earlier checkpoint with --checkpoint"
         )
     return to_uint8(x) if x.dim() == 4 else x.float()
-
-
-@contextlib.contextmanager
-def _own_draws(seed: int, device: torch.device) -> Iterator[None]:
-    """Noise that a generator draws inside follows from the block, and the caller's streams stay as they were."""
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng([device] if cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            torch.cuda.manual_seed(seed)
-        yield

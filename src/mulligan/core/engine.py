@@ -87,7 +87,8 @@ class Engine:
         """Take charge of the game's players: one optimizer each."""
         game.check()
         self.optims = optims
-        self.owned = {player: tuple(game.owned(player)) for player in game.players}
+        # whatever was frozen before belongs to its player, and has no optimizer
+        self.owned = {player: tuple(p for p in game.owned(player) if p.requires_grad) for player in game.players}
         self._mine = {player: {id(p) for p in owned} for player, owned in self.owned.items()}
         self.optimizers = {player: build_optimizer(self.owned[player], optims[player]) for player in game.players}
 

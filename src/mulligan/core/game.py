@@ -45,6 +45,13 @@ class Game(nn.Module):
         """What the trainer plays: `play`, or a quicker twin of it where a game has one."""
         return self.play(data, clock)
 
+    def readings(self) -> dict[str, float]:
+        """Numbers of its own for each line of the log."""
+        return {}
+
+    def started(self) -> None:
+        """Told before the first round of a run that begins with weights from elsewhere, and whenever it goes on."""
+
     def owned(self, player: str) -> list[nn.Parameter]:
         """The parameters of one player, each once.
 

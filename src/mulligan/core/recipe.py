@@ -29,7 +29,11 @@ LEAST = {"latent": 1, "width": 1, "batch": 1, "critic_turns": 1, "images": 1, "e
 
 
 class Shape(Protocol):
-    """What a recipe may ask of the data: enough to build the same networks again without the data."""
+    """What a recipe may ask of the data: enough to build the same networks again without the data.
+
+    Data with numbers for each item also have `columns`, their names, and `examples` (m, k); take them with getattr and
+    the default ().
+    """
 
     @property
     def shape(self) -> tuple[int, ...]: ...

@@ -220,7 +220,8 @@ class Trainer:
             return next(play, None)
 
     def _log(self, progress: Progress, probed: bool) -> None:
-        row = {"round": self.clock.round, "images": self.clock.images, **self.window.row(), **progress.rates()}
+        row = {"round": self.clock.round, "images": self.clock.images, **self.window.row(), **self.game.readings()}
+        row |= progress.rates()
         self.window = Window(last=self.window.last)
         if self.engine.rank == 0:
             if self.doctor:

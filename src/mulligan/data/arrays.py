@@ -11,10 +11,12 @@ import numpy as np
 import torch
 
 from mulligan.core.errors import UserError
+from mulligan.data.conditions import Conditions, scaled
 from mulligan.data.convert import BLOCK, write_blocks
 from mulligan.data.pack import Contents, PackWriter, packed
 from mulligan.data.request import Request
 from mulligan.data.source import Source, fingerprint_tensors
+from mulligan.data.table import MOST_COLUMNS
 
 KEYS = {
     "train": (("x", "images", "train_images", "x_train", "arr_0"), ("y", "labels", "train_labels", "y_train", "arr_1")),
@@ -49,12 +51,14 @@ def array_source(path: Path, request: Request) -> Source:
 
     def build(writer: PackWriter) -> Contents:
         images, labels = _checked(path, lambda: _load(path, layout))
-        y, classes, notes = _labels(path, labels, len(images))
+        told = _labels(path, labels, len(images))
         images = images[:, None] if images.ndim == 3 else images.transpose(axes)
         scale, offset, remark = _scale(path, images)
         blocks = (_to_uint8(block, scale, offset) for block in _blocks(images))
         write_blocks(writer, blocks, request.size, request.channels)
-        return Contents(y, classes, (f"{path.name}: read as {how}{remark}.", *notes))
+        notes = (f"{path.name}: read as {how}{remark}.", *([told.note] if told.note else ()))
+        y = told.values if told.classes or told.columns else None
+        return Contents(y, told.classes, notes, columns=told.columns, scaling=told.scaling)
 
     return packed(path.stem, {"kind": "array", **request.stamp(path)}, request.cache, build)[0]
 
@@ -113,13 +117,14 @@ def _rows(path: Path, layout: Layout, request: Request) -> Source:
     if request.size is not None or request.channels is not None:
         raise UserError(f"{path} holds rows of {layout.shape[1]} numbers; --size and --channels are for pictures.")
     values, labels = _checked(path, lambda: _load(path, layout))
-    y, classes, notes = _labels(path, labels, len(values))
+    told = _labels(path, labels, len(values))
     if not np.isfinite(values).all():
         raise UserError(f"{path} holds values that are not finite; remove those rows.")
     tensors = {"x": torch.from_numpy(np.array(values, dtype=np.float32))}
-    if y is not None:
-        tensors["y"] = torch.from_numpy(y)
-    return Source(path.stem, tensors, classes, fingerprint_tensors(tensors), tuple(notes))
+    if told.classes or told.columns:
+        tensors["y"] = torch.from_numpy(told.values)
+    notes = (told.note,) if told.note else ()
+    return Source(path.stem, tensors, told.classes, fingerprint_tensors(tensors), notes, told.columns, told.scaling)
 
 
 def _axes(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
@@ -132,9 +137,13 @@ def _axes(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
             return (0, 3, 1, 2), "(N,H,W,C)"
         if first:
             return (0, 1, 2, 3), "(N,C,H,W)"
+        if shape[1] < min(shape[2:]):  # more channels than a picture file has, and fewer than pixels of a side
+            return (0, 1, 2, 3), f"(N,C,H,W) of {shape[1]} channels"
+        if shape[3] < min(shape[1:3]):
+            return (0, 3, 1, 2), f"(N,H,W,C) of {shape[3]} channels"
     raise UserError(
-        f"{path} has the shape {shape}. Pictures are (N,H,W), (N,H,W,C) or (N,C,H,W) with 1, 3 or 4 channels; "
-        "rows of numbers are floating-point (N,d)."
+        f"{path} has the shape {shape}. Pictures are (N,H,W), (N,H,W,C) or (N,C,H,W) with fewer channels than pixels "
+        "of a side; rows of numbers are floating-point (N,d)."
     )
 
 
@@ -177,17 +186,30 @@ def _to_uint8(block: np.ndarray, scale: float, offset: float) -> np.ndarray:
     return np.rint((block.astype(np.float64) + offset) * scale).astype(np.uint8)
 
 
-def _labels(path: Path, labels: np.ndarray | None, count: int) -> tuple[np.ndarray | None, tuple[str, ...], list[str]]:
-    """int64 labels 0..K-1 and class names; values that skip numbers, or text, are numbered in sorted order."""
+def _labels(path: Path, labels: np.ndarray | None, count: int) -> Conditions:
+    """Classes 0..K-1, where values that skip numbers, or text, are numbered in sorted order; or columns c0, c1, … of
+    (N,k), or of numbers with a fraction. Without values where there are none that tell anything."""
     if labels is None:
-        return None, (), []
+        return Conditions(np.empty(0))
     if len(labels) != count:
         raise UserError(f"{path} holds {count:,} pictures and {len(labels):,} labels; they must be equally many.")
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.ndim != 1 or labels.dtype.kind not in "buiUS":
-        remark = f"Labels of shape {labels.shape} and type {labels.dtype} ignored; one integer each is needed."
-        return None, (), [remark]
-    values, y = np.unique(labels, return_inverse=True)
-    if labels.dtype.kind == "S":
-        values = np.char.decode(values, "utf-8", "backslashreplace")
-    return y.astype(np.int64), tuple(str(value) for value in values), []
+    if labels.ndim == 2 or (labels.ndim == 1 and labels.dtype.kind == "f"):
+        if labels.dtype.kind in "buif" and labels.size > 0 and (labels != labels[:1]).any():
+            return _columns(path, labels.reshape(count, -1))
+    elif labels.ndim == 1 and labels.dtype.kind in "buiUS":
+        values, y = np.unique(labels, return_inverse=True)
+        if labels.dtype.kind == "S":
+            values = np.char.decode(values, "utf-8", "backslashreplace")
+        return Conditions(y.astype(np.int64), tuple(str(value) for value in values))
+    note = f"Labels of shape {labels.shape} and type {labels.dtype} ignored; integers or varied numbers are needed."
+    return Conditions(np.empty(0), note=note)
+
+
+def _columns(path: Path, labels: np.ndarray) -> Conditions:
+    if not np.isfinite(labels).all():
+        row, column = (int(i[0]) for i in (~np.isfinite(labels)).nonzero())
+        raise UserError(f"{path}: label {column} of picture {row:,} is {labels[row, column]}; numbers are finite.")
+    if labels.shape[1] > MOST_COLUMNS:
+        raise UserError(f"{path} has {labels.shape[1]:,} labels for each picture, more than {MOST_COLUMNS:,}.")
+    return scaled(labels, tuple(f"c{i}" for i in range(labels.shape[1])), path.name)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
+from mulligan.core.errors import UserError
 from mulligan.data.pack import PackWriter
 from mulligan.media.image import as_channels, fit
 
@@ -31,6 +32,14 @@ def convert(rows: np.ndarray, size: tuple[int, int] | None, channels: int | None
 
 
 def _converted(row: np.ndarray, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+    if len(row) not in (1, 3, 4):  # no picture that Pillow knows: each channel by itself
+        if channels not in (None, len(row)):
+            raise UserError(
+                f"The pictures have {len(row)} channels, which are no colours: leave --channels {channels} out."
+            )
+        return row if size is None else np.concatenate([to_row(fit(to_image(one[None]), size)) for one in row])
+    if channels not in (None, 1, 3, 4):
+        raise UserError(f"The pictures have {len(row)} channels, of which --channels {channels} can't be made.")
     image = as_channels(to_image(row), channels)
     return to_row(image if size is None else fit(image, size))
 

@@ -1,5 +1,6 @@
 """A folder or zip of pictures -> a packed source: survey the headers, decode once, leave out and report the bad."""
 
+import hashlib
 import os
 import sys
 import warnings
@@ -15,11 +16,14 @@ import numpy as np
 from PIL import Image
 
 from mulligan.core.errors import UserError
+from mulligan.data.beside import match, table_of
+from mulligan.data.conditions import Conditions, conditions
 from mulligan.data.convert import to_row
 from mulligan.data.pack import Contents, PackWriter, packed
 from mulligan.data.request import Request
 from mulligan.data.scan import FolderListing, Listing, shown
 from mulligan.data.source import Source
+from mulligan.data.table import Table, read_table
 from mulligan.data.zips import ZipListing
 from mulligan.media.decode import BadImage, Header, decode, fit, probe
 
@@ -48,7 +52,13 @@ def _listed(name: str, listing: Listing, request: Request) -> Source:
         raise UserError(_nothing(listing))
     key = {"kind": "pictures", "stamp": listing.stamp, "size": request.size, "channels": request.channels}
     key |= {"as_is": True} if request.as_is and request.size is None else {}
-    source, contents = packed(name or "pictures", key, request.cache, lambda w: _build(listing, request, w))
+    title, data = table_of(listing, request)
+    key |= {"labels": [title, hashlib.sha256(data).hexdigest()]} if data is not None else {}
+
+    def build(writer: PackWriter) -> Contents:
+        return _build(listing, request, writer, None if data is None else read_table(data, title))
+
+    source, contents = packed(name or "pictures", key, request.cache, build)
     if contents.bad > request.max_bad * contents.total:  # packed earlier under a laxer limit
         raise UserError(f"{contents.bad} of {contents.total} pictures in {listing.title} cannot be used "
                         f"({_percent(contents.bad, contents.total)}), more than --max-bad {request.max_bad:g} allows. "
@@ -145,7 +155,10 @@ def _ordered(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterat
             pool.shutdown(cancel_futures=True)
 
 
-def _build(listing: Listing, request: Request, writer: PackWriter) -> Contents:
+def _build(listing: Listing, request: Request, writer: PackWriter, table: Table | None) -> Contents:
+    names = listing.names
+    if table is not None:
+        match(listing, table)
     with _quiet_pillow():
         work = _Work(listing)
         # the answer is clear by then, and a million broken files need not all be opened
@@ -167,8 +180,12 @@ def _build(listing: Listing, request: Request, writer: PackWriter) -> Contents:
     notes = [*size_notes, *channel_notes, *_remarks(listing, survey)]
     if bad:
         notes.append(_verdict(bad, total, listing, request, writer.folder))
-    classes, labels = class_labels(listing.names, good)
-    return Contents(labels, classes, tuple(notes), len(bad), total)
+    classes, labels = class_labels(names, good)
+    told = Conditions(np.empty(0), classes) if table is None else conditions(table, good)
+    labels = labels if table is None else told.values
+    if told.note:
+        notes.append(told.note + (" The subfolders name no classes then." if classes else ""))
+    return Contents(labels, told.classes, tuple(notes), len(bad), total, told.columns, told.scaling)
 
 
 @contextmanager

@@ -30,22 +30,35 @@ def open_source(
     seed: int = 0,
     progress: bool = True,
     as_is: bool = False,
+    labels: str | Path | None = None,
 ) -> Source:
     """Open a name from NAMES, a folder or .zip of pictures, or a .npy/.npz file; pictures are packed into a cache once.
 
     size: (height, width), by centre crop and antialiased resize. channels: 1, 3 or 4. root: where named sets lie.
     cache: folder of the packs. max_bad: share of unusable files that may be left out. split: "train" or "test", for
     named sets. seed: of the toy sets' draw. as_is: without a size, refuse a folder of different sizes instead of
-    resizing it. Raises UserError. A name wins over a folder of that name: write ./digits.
+    resizing it. labels: a CSV of labels for a folder or zip, by default its labels.csv where it has one; "none" leaves
+    that aside. Raises UserError. A name wins over a folder of that name: write ./digits.
     """
-    request = Request(size, channels, root, cache, max_bad, split, seed, progress, as_is)
+    request = Request(size, channels, root, cache, max_bad, split, seed, progress, as_is, labels)
     name = str(spec).lower().replace("-", "_")
+    _suits(name if name in NAMES else Path(spec).suffix.lower(), str(spec), request)
     source = _named(name, request) if name in NAMES else _from_path(Path(spec).expanduser(), str(spec), request)
     if name in NAMES and Path(spec).is_dir() and isinstance(spec, str):
         source.notes += (f'"{spec}" is the built-in set; for the folder of that name write ./{spec}',)
     if len(source.shape) == 3 and len(source) < SMALL:
         source.notes += (_few(len(source)),)
     return source
+
+
+def _suits(kind: str, spec: str, request: Request) -> None:
+    """Refuse what is for other kinds of data."""
+    array = kind in (".npy", ".npz")
+    if request.channels not in (None, 1, 3, 4) and not array:
+        raise UserError(f"{request.channels} channels are impossible; take 1 (grey), 3 (RGB) or 4 (RGB and alpha).")
+    if request.labels is not None and (array or kind in NAMES):
+        place = "keep them as y in an .npz beside x" if array else "it has its own"
+        raise UserError(f"--labels {request.labels} is for a folder or zip of pictures, not for {spec}: {place}.")
 
 
 def _few(count: int) -> str:

@@ -1,7 +1,8 @@
 """The cache: decoded pictures in one flat file, written once, then memory-mapped.
 
-Layout of data.pack: pixels | int64 labels | JSON facts | 8 bytes length of the JSON | 8 bytes magic. The tail is
-written last and the file gets its name last, so a crash leaves no file or a recognisably short one, never a wrong one.
+Layout of data.pack: pixels | labels, int64 or float32 | JSON facts | 8 bytes length of the JSON | 8 bytes magic. The
+tail is written last and the file gets its name last, so a crash leaves no file or a recognisably short one, never a
+wrong one.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ MAGIC = b"MULLPK01"
 VERIFIED_BYTES = 64 << 20  # up to here the contents are hashed at every start (0.1 s); beyond, the length is checked
 STALE_SECONDS = 24 * 3600
 CHUNK = 1 << 20
+STORED = {"int64": "<i8", "float32": "<f4"}
 
 
 class Damaged(Exception):
@@ -47,6 +49,8 @@ class Contents:
     notes: tuple[str, ...] = ()
     bad: int = 0
     total: int = 0
+    columns: tuple[str, ...] = ()
+    scaling: tuple[tuple[float, float], ...] = ()
 
 
 Builder = Callable[["PackWriter"], Contents]
@@ -178,14 +182,16 @@ class PackWriter:
         shape = (self.rows, *self._shape)
         digests = {"x": ("uint8", shape, self._hash.hexdigest())}
         if contents.labels is not None:
-            labels = np.ascontiguousarray(contents.labels, dtype="<i8")
-            if labels.shape != (self.rows,):
+            width = (len(contents.columns),) if contents.columns else ()
+            kind = "float32" if contents.columns else "int64"
+            labels = np.ascontiguousarray(contents.labels, dtype=STORED[kind])
+            if labels.shape != (self.rows, *width):
                 raise ValueError(f"{labels.shape} labels for {self.rows} rows")
             self._file.write(labels.data)
-            digests["y"] = ("int64", labels.shape, hashlib.sha256(labels.data).hexdigest())
+            digests["y"] = (kind, labels.shape, hashlib.sha256(labels.data).hexdigest())
         facts = {
             "shape": shape, "digests": digests, "classes": contents.classes, "notes": contents.notes,
-            "bad": contents.bad, "total": contents.total,
+            "bad": contents.bad, "total": contents.total, "columns": contents.columns, "scaling": contents.scaling,
         }  # fmt: skip
         text = json.dumps(facts).encode()
         self._file.write(text + len(text).to_bytes(8, "little") + MAGIC)
@@ -203,10 +209,16 @@ def _opened(name: str, folder: Path, notes: list[str]) -> tuple[Source, Contents
     tensors: dict[str, Tensor] = {"x": pixels}
     if labels is not None:
         tensors["y"] = torch.from_numpy(labels)
-    contents = Contents(labels, tuple(facts["classes"]), tuple(facts["notes"]), facts["bad"], facts["total"])
+    columns = tuple(facts.get("columns", ()))  # packs from before they were there have none
+    scaling = tuple((float(mean), float(deviation)) for mean, deviation in facts.get("scaling", ()))
+    contents = Contents(
+        labels, tuple(facts["classes"]), tuple(facts["notes"]), facts["bad"], facts["total"], columns, scaling
+    )
     digests = {key: (kind, tuple(shape), digest) for key, (kind, shape, digest) in facts["digests"].items()}
     notes = [*notes, *contents.notes]
-    return Mapped(name, tensors, contents.classes, fingerprint(digests), tuple(notes), pages), contents
+    return Mapped(
+        name, tensors, contents.classes, fingerprint(digests), tuple(notes), columns, scaling, pages=pages
+    ), contents
 
 
 def _facts(path: Path) -> tuple[dict[str, Any], np.ndarray | None]:
@@ -222,19 +234,21 @@ def _facts(path: Path) -> tuple[dict[str, Any], np.ndarray | None]:
         try:
             facts = json.loads(file.read(length))
             digests, pixels = facts["digests"], int(np.prod(facts["shape"], dtype=np.int64))
-            rows = facts["shape"][0] if "y" in digests else 0
+            kind, labels, _ = digests.get("y", ("int64", (0,), ""))
+            stored = np.dtype(STORED[kind])
+            labelled = int(np.prod(labels, dtype=np.int64)) * stored.itemsize
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise Damaged("its header is unreadable") from error
-        if pixels + 8 * rows + length + 16 != size:
+        if pixels + labelled + length + 16 != size:
             raise Damaged(f"{size} bytes are not the length it should have")
         if pixels <= VERIFIED_BYTES and _hash(file, 0, pixels) != digests["x"][2]:
             raise Damaged("its pixels changed")
         if "y" not in digests:
             return facts, None
-        if _hash(file, pixels, 8 * rows) != digests["y"][2]:
+        if _hash(file, pixels, labelled) != digests["y"][2]:
             raise Damaged("its labels changed")
         file.seek(pixels)
-        return facts, np.frombuffer(file.read(8 * rows), dtype="<i8").astype(np.int64)
+        return facts, np.frombuffer(file.read(labelled), dtype=stored).astype(kind).reshape(labels)
 
 
 def _hash(file: BinaryIO, start: int, length: int) -> str:

@@ -22,11 +22,12 @@ class Request:
     seed: int = 0
     progress: bool = True
     as_is: bool = False
+    labels: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None and not all(1 <= side <= LARGEST_SIDE for side in self.size):
             raise UserError(f"The size {self.size} is impossible; each side lies between 1 and {LARGEST_SIDE} pixels.")
-        if self.channels not in (None, 1, 3, 4):
+        if self.channels is not None and self.channels < 1:
             raise UserError(f"{self.channels} channels are impossible; take 1 (grey), 3 (RGB) or 4 (RGB and alpha).")
         if not 0 <= self.max_bad <= 1:
             raise UserError(f"--max-bad is a share between 0 and 1, not {self.max_bad}; 0.01 allows one file in 100.")

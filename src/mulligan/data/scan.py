@@ -12,6 +12,9 @@ from typing import BinaryIO, Protocol
 from mulligan.core.errors import UserError
 from mulligan.media.decode import EXTENSIONS
 
+LABELS = "labels.csv"
+"""A table that lies beside the pictures."""
+
 
 class Listing(Protocol):
     """Picture files of one place. names: relative, with "/", sorted. bad: (name, reason) of what can be ruled out
@@ -25,6 +28,10 @@ class Listing(Protocol):
 
     def open(self, name: str) -> BinaryIO:
         """The bytes of one file. Raises OSError or BadImage."""
+        ...
+
+    def labels(self) -> bytes | None:
+        """What the file LABELS beside the pictures holds. Raises OSError or BadImage."""
         ...
 
 
@@ -79,6 +86,10 @@ class FolderListing:
     def open(self, name: str) -> BinaryIO:
         return (self.root / name).open("rb")
 
+    def labels(self) -> bytes | None:
+        path = self.root / LABELS
+        return path.read_bytes() if path.is_file() else None
+
     def _scan(self, folder: str) -> list[str]:
         """Note the files of one folder; returns its subfolders."""
         try:
@@ -112,6 +123,6 @@ class FolderListing:
         elif is_picture_name(name):
             self.names.append(name)
             self._states[name] = (state.st_size, state.st_mtime_ns)
-        else:
+        elif name != LABELS:
             self.ignored[extension(name)] += 1
         return None

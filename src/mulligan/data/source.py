@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+EXAMPLES = 256
+
 
 @dataclass
 class Source:
     """Equally long tensors, indexed together. `x` is uint8 (N,C,H,W), often memory-mapped and then read-only
-    (change a copy), or float32 (N,d); `y`, where there are labels, is int64 (N,)."""
+    (change a copy), or float32 (N,d); `y`, where there are labels, is int64 (N,) with the names of `classes`, or
+    float32 (N,k) with those of `columns`, whose own numbers are y × scaling[1] + scaling[0] of each."""
 
     name: str
     tensors: dict[str, Tensor] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    scaling: tuple[tuple[float, float], ...] = ()
 
     def __len__(self) -> int:
         return len(self.tensors["x"])
@@ -26,6 +31,15 @@ class Source:
     def shape(self) -> tuple[int, ...]:
         """Shape of one item of `x`: (C,H,W) or (d,)."""
         return tuple(self.tensors["x"].shape[1:])
+
+    @property
+    def examples(self) -> tuple[tuple[float, ...], ...]:
+        """At most EXAMPLES rows of y, evenly spaced, where it has columns."""
+        if not self.columns:
+            return ()
+        count = min(len(self), EXAMPLES)
+        rows = self.tensors["y"][torch.arange(count) * len(self) // count]
+        return tuple(tuple(row) for row in rows.tolist())
 
     def gather(self, indices: Tensor) -> dict[str, Tensor]:
         """A batch of the rows `indices`, int64 (B,), in their raw dtype; always a copy. Raises IndexError."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mulligan.core.errors import UserError
-from mulligan.data.scan import extension, is_picture_name, shown
+from mulligan.data.scan import LABELS, extension, is_picture_name, shown
 from mulligan.media.decode import BadImage
 
 MAX_RATIO = 200
@@ -34,6 +34,8 @@ class ZipListing:
     ignored: Counter[str] = field(default_factory=Counter)
     stamp: str = ""
     _members: dict[str, zipfile.ZipInfo] = field(default_factory=dict)
+    _tables: dict[str, zipfile.ZipInfo] = field(default_factory=dict)
+    _top: str = ""
 
     def __post_init__(self) -> None:
         self.title = str(self.path)
@@ -51,7 +53,15 @@ class ZipListing:
         self.names = sorted(self._members)
 
     def open(self, name: str) -> BinaryIO:
-        info = self._members[name]
+        return io.BytesIO(self._read(self._members[name]))
+
+    def labels(self) -> bytes | None:
+        info = self._tables.get(self._top + LABELS)
+        if info is not None and (reason := _objection(info)):
+            raise BadImage(reason)
+        return None if info is None else self._read(info)
+
+    def _read(self, info: zipfile.ZipInfo) -> bytes:
         try:
             with self._zip.open(info) as file:
                 data = file.read(info.file_size + 1)
@@ -59,7 +69,7 @@ class ZipListing:
             raise BadImage(f"damaged in the zip: {error}") from None
         if len(data) != info.file_size:
             raise BadImage(f"damaged in the zip: {len(data)} bytes instead of {info.file_size}")
-        return io.BytesIO(data)
+        return data
 
     def close(self) -> None:
         """Close the archive."""
@@ -69,7 +79,9 @@ class ZipListing:
         name = info.filename
         if name.endswith("/") or name.startswith("__MACOSX/") or HIDDEN.search(name):
             return
-        if not is_picture_name(name):
+        if name.rpartition("/")[2] == LABELS and name.count("/") <= 1:
+            self._tables[name] = info
+        elif not is_picture_name(name):
             self.ignored[extension(name)] += 1
         elif name in self._members:
             self.bad.append((name, "second member of that name"))
@@ -80,7 +92,10 @@ class ZipListing:
 
     def _drop_top_folder(self) -> None:
         tops = {name.split("/", 1)[0] if "/" in name else "" for name in self._members}
+        if LABELS in self._tables:
+            return  # which names pictures as they lie beside it
         if len(tops) == 1 and (top := tops.pop()):
+            self._top = f"{top}/"
             self._members = {name[len(top) + 1 :]: info for name, info in self._members.items()}
 
 

@@ -12,6 +12,7 @@ import torch
 
 from mulligan.core.recipe import Plan
 from mulligan.core.stream import Rows
+from mulligan.parts.samplers import conditional
 
 from .attend import Attending
 from .data import problems
@@ -34,8 +35,7 @@ def attendant(
 
     An alarm is told with cures for these `arguments`; without them it isn't told.
     """
-    classes = int(getattr(plan.game.sampler, "classes", 0))
-    probe = Probe(plan.game, Known(rows, held, device, classes))
+    probe = Probe(plan.game, Known(rows, held, device, int(conditional(plan.game.sampler))))
     facts = facts_from({**described(plan), "held_out": len(held) if held else 0}, plan.images, len(rows))
     return Attending(probe, facts, _silent if arguments is None else partial(told, plan.images, arguments), halts)
 

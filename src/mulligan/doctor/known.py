@@ -34,7 +34,8 @@ class Side:
 class Known:
     """A sample of the training data and, where there is one, of what was held out; with the eyes made for them.
 
-    `classes`: whether the game uses the labels. Raises ValueError for fewer than two samples.
+    `classes`: whether the game uses the labels, which may be numbers (N, k). Raises ValueError for fewer than two
+    samples.
     """
 
     def __init__(self, train: Rows, held: Rows | None, device: torch.device, classes: int = 0) -> None:
@@ -43,7 +44,7 @@ class Known:
             raise ValueError(f"the doctor needs at least 2 training samples, not {len(x)}")
         self.features, self.classes = Features(x), classes
         features = self.features(x).cpu()
-        self.modes = Modes.of(features, labels)
+        self.modes = Modes.of(features, labels if labels is not None and labels.dim() == 1 else None)
         self.train = self._side(x, features, labels)
         self.held = self._seen(held, device) if held is not None and len(held) > 1 else None
         self.spread = float((features - features.mean(0)).square().sum(1).mean().sqrt())

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mulligan.core.game import Game
 from mulligan.parts.critic import Critic
+from mulligan.parts.samplers import Sampler, conditional
 
 from . import signals
 from .history import PROBED, Row
@@ -59,7 +60,10 @@ class Probe:
     def quality(self, averaged: Any) -> float:
         """How far samples are from held-out data: what decides between two branches. The same latents every time."""
         z = averaged.latents(KNOWN, torch.Generator().manual_seed(0))
-        y = torch.arange(KNOWN, device=z.device) % averaged.classes if getattr(averaged, "classes", 0) else None
+        if isinstance(averaged, Sampler):
+            y = averaged.in_turn(KNOWN)
+        else:
+            y = torch.arange(KNOWN, device=z.device) % averaged.classes if getattr(averaged, "classes", 0) else None
         features = self.known.features(decoded(averaged, z, y)).cpu()
         mine = signals.shares(self.known.modes(features), len(self.known.modes))
         wrong = signals.imbalance(mine, self.known.fresh.shares)
@@ -67,7 +71,7 @@ class Probe:
 
     def _sample(self, sampler: Any) -> tuple[Tensor, Tensor | None]:
         z = sampler.latents(self.count)
-        y = sampler.labels(self.count) if getattr(sampler, "classes", 0) else None
+        y = sampler.labels(self.count) if conditional(sampler) else None
         return decoded(sampler, z, y), y if self.known.classes else None
 
     def _of_critic(self, D: Critic, fake: Tensor, y: Tensor | None) -> Row:

@@ -4,6 +4,7 @@ import math
 import os
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -15,6 +16,7 @@ __all__ = [
     "to_pil", "to_uint8",
 ]  # fmt: skip
 
+COLOURS = (1, 3, 4)  # channels: grey, RGB, RGBA
 READABLE = 48  # pixels a side that a picture on a sheet is enlarged to
 
 
@@ -27,9 +29,11 @@ def to_uint8(x: Tensor) -> Tensor:
 
 
 def to_pil(x: Tensor) -> Image.Image:
-    """One picture (C,H,W) in [-1, 1] or uint8, C = 1, 3 or 4 -> PIL image L, RGB or RGBA. Raises ValueError."""
-    if x.dim() != 3 or x.shape[0] not in (1, 3, 4):
-        raise ValueError(f"a picture has the shape (C,H,W) with 1, 3 or 4 channels, not {tuple(x.shape)}")
+    """One picture (C,H,W) in [-1, 1] or uint8, C = 1, 3 or 4 -> PIL image L, RGB or RGBA; of any other number of
+    channels, all of them side by side in grey. Raises ValueError."""
+    if x.dim() != 3 or 0 in x.shape:
+        raise ValueError(f"a picture has the shape (C,H,W), not {tuple(x.shape)}")
+    x = x if x.shape[0] in COLOURS else torch.cat(list(x), 1)[None]
     pixels = to_uint8(x).cpu().permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(pixels[..., 0] if x.shape[0] == 1 else pixels)
 
@@ -38,16 +42,18 @@ def grid(x: Tensor, columns: int | None = None, pad: int = 2, scale: int | None 
     """Lay pictures (N,C,H,W) in [-1, 1] out on one white sheet, row by row; RGBA is shown over white.
 
     columns: default is about as many as rows. pad: pixels around each picture. scale: whole-number enlargement by
-    nearest neighbour; by default small pictures are brought to about 48 pixels. Raises ValueError on other shapes.
+    nearest neighbour; by default small pictures are brought to about 48 pixels. Channels that are no colours stand
+    side by side. Raises ValueError on other shapes.
     """
     if x.dim() != 4 or len(x) == 0:
         raise ValueError(f"a sheet needs pictures of shape (N,C,H,W) with N > 0, not {tuple(x.shape)}")
     height, width = x.shape[-2:]
-    scale = scale or readable_scale(height, width)
+    scale, shown = scale or readable_scale(height, width), x.shape[1] in COLOURS
+    width = width if shown else width * x.shape[1]
     columns = min(columns or math.ceil(math.sqrt(len(x))), len(x))
     rows = math.ceil(len(x) / columns)
     step_x, step_y = width * scale + pad, height * scale + pad
-    mode = "L" if x.shape[1] == 1 else "RGB"
+    mode = "L" if x.shape[1] == 1 or not shown else "RGB"
     sheet = Image.new(mode, (columns * step_x + pad, rows * step_y + pad), "white")
     for i, item in enumerate(to_uint8(x).cpu()):
         picture = enlarged(to_pil(item), scale)
@@ -74,6 +80,18 @@ def save_png(image: Image.Image, path: Path) -> Path:
     temporary = _beside(path)
     try:
         image.save(temporary, format="PNG")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def save_npy(x: Tensor, path: Path) -> Path:
+    """Write an array, likewise never half-written. Raises OSError."""
+    temporary = _beside(path)
+    try:
+        with temporary.open("wb") as file:
+            np.save(file, x.numpy())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -109,7 +127,7 @@ def _beside(path: Path) -> Path:
 
 
 class Images:
-    """Pictures (N,C,H,W) in [-1, 1] with 1, 3 or 4 channels -> files that a person can look at."""
+    """Pictures (N,C,H,W) in [-1, 1] -> files that a person can look at; beyond 1, 3 or 4, channels side by side."""
 
     name = "images"
 
@@ -118,7 +136,13 @@ class Images:
         return save_png(grid(x), Path(path))
 
     def files(self, x: Tensor, folder: Path, start: int = 0) -> list[Path]:
-        """One PNG per sample in its own size: 000000.png, 000001.png, ... counted from `start`."""
+        """One PNG per sample in its own size: 000000.png, 000001.png, ... counted from `start`.
+
+        With 2 channels or more than 4, 8 bits (C,H,W) as 000000.npy, ... as well.
+        """
+        if x.shape[1] not in COLOURS:
+            for i, item in enumerate(x):
+                save_npy(to_uint8(item).cpu(), Path(folder) / f"{start + i:06d}.npy")
         return [save_png(to_pil(item), Path(folder) / f"{start + i:06d}.png") for i, item in enumerate(x)]
 
     def frames(self, x: Tensor, path: Path, fps: int = 12) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import pairwise
@@ -15,11 +16,14 @@ from mulligan.core.errors import UserError
 from mulligan.parts.attention import SelfAttention
 from mulligan.parts.conditional_norm import STORED, AffineNorm, ConditionalNorm, Statistics
 from mulligan.parts.conditioning import one_hot, required
+from mulligan.parts.layers import pack
 from mulligan.parts.layout import fast_layout
 from mulligan.parts.spectral import ONE, Spectral, conv, embedding, linear
 
 Labels = Literal["embedding", "shared", "one-hot", "none"]
 """How G's norms see a label: a gain for each class; a row of one embedding; zeros and a one; not at all."""
+Base = int | tuple[int, int]
+"""Pixels of a side that G begins with, or height and width."""
 
 
 def doubled(x: Tensor) -> Tensor:
@@ -58,7 +62,7 @@ class UpBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (N, latent) and labels y (N,) to pictures (N, colours, S, S) in [-1, 1], S = base * 2**blocks.
+    """z (N, latent) and labels y (N,) to pictures (N, colours, H, W) in [-1, 1], each side = base * 2**blocks.
 
     widths: channels from the base on, one more than there are blocks. attention: the blocks that self-attention
     follows. hier: z is cut into equal chunks, one for the base and one for the norms of each block (Brock et al. 2019,
@@ -69,18 +73,18 @@ class Generator(nn.Module):
 
     def __init__(
         self, latent: int, classes: int, widths: Sequence[int], *, labels: Labels = "shared", shared: int = 128,
-        hier: bool = True, attention: Collection[int] = (), base: int = 4, colours: int = 3,
+        hier: bool = True, attention: Collection[int] = (), base: Base = 4, colours: int = 3,
         norm: Spectral | None = ONE, statistics: Statistics = STORED, last: Statistics = STORED,
     ) -> None:  # fmt: skip
         super().__init__()
         blocks = len(widths) - 1
         self.latent, self.classes, self.labels = latent, classes, labels
         self.chunk = chunked(latent, blocks + 1) if hier else 0
-        self.start = (widths[0], base, base)
+        self.start = (widths[0], *sides(base))
         style = self.chunk + label_width(labels, classes, shared, hier)
         if labels == "shared":
             self.shared = nn.Embedding(classes, shared)
-        self.linear = linear(self.chunk or latent, widths[0] * base**2, norm)
+        self.linear = linear(self.chunk or latent, math.prod(self.start), norm)
         make = norms(style, classes if labels != "none" else 0, norm, statistics)
         self.blocks = nn.ModuleList(
             followed([UpBlock(a, b, make, norm)], b if i in attention else 0, norm)
@@ -105,6 +109,11 @@ class Generator(nn.Module):
         if self.labels == "one-hot":
             return [one_hot(y, self.classes, self.linear.weight)]
         return [self.shared(y) if self.labels == "shared" else y]
+
+
+def sides(base: Base) -> tuple[int, int]:
+    """Height and width."""
+    return (base, base) if isinstance(base, int) else base
 
 
 def chunked(latent: int, parts: int) -> int:
@@ -180,6 +189,7 @@ class Body(nn.Module):
     """
 
     separable = True  # no layer lets samples of a batch see each other
+    packing = 1
 
     def __init__(
         self, widths: Sequence[int], downs: int, block: Callable[..., nn.Module], *, attention: Collection[int] = (),
@@ -192,8 +202,8 @@ class Body(nn.Module):
             for i, (a, b) in enumerate(pairwise((colours, *widths)))
         )
 
-    def features(self, x: Tensor) -> Tensor:
-        x = fast_layout(x)
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        x = fast_layout(pack(x, self.packing) if self.packing > 1 else x)
         for block in self.blocks:
             x = run(block, x)
         return F.relu(x).sum((2, 3))
@@ -202,23 +212,31 @@ class Body(nn.Module):
 class Discriminator(Body):
     """Pictures (N, colours, H, W) and labels y (N,) to logits (N,), or (N, outputs) for several outputs.
 
-    The projection of the features on an embedding of the label is added (Miyato & Koyama 2018, eq. 3).
+    The projection of the features on an embedding of the label is added, with classes (Miyato & Koyama 2018, eq. 3).
+    packing: so many pictures are judged together, (N/packing,), by a body for so many times the colours.
     """
 
     def __init__(
         self, widths: Sequence[int], downs: int, classes: int, *, wide: bool = True, attention: Collection[int] = (),
-        colours: int = 3, outputs: int = 1, norm: Spectral | None = ONE,
+        colours: int = 3, outputs: int = 1, norm: Spectral | None = ONE, packing: int = 1,
     ) -> None:  # fmt: skip
         block = partial(DownBlock, wide=wide, norm=norm)
-        super().__init__(widths, downs, block, attention=attention, colours=colours, norm=norm)
-        self.classes = classes
+        super().__init__(widths, downs, block, attention=attention, colours=colours * packing, norm=norm)
+        self.classes, self.packing = classes, packing
         self.linear = linear(self.width, outputs, norm)
-        self.embed = embedding(classes, self.width, norm)
+        self.embed = embedding(classes, self.width, norm) if classes else None
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return judged(self.features(x), required(y, self.classes), self.linear, self.embed)
+        y = required(y, self.classes) if self.classes else None
+        return judged(self.features(x), y, self.linear, self.embed)
 
 
-def judged(features: Tensor, y: Tensor, head: nn.Module, embed: nn.Module) -> Tensor:
-    """Logits (N,), or (N, outputs), of features (N, width) with labels y (N,)."""
-    return (head(features) + (embed(y) * features).sum(1, keepdim=True)).squeeze(1)
+def judged(features: Tensor, y: Tensor | None, head: nn.Module, embed: nn.Module | None) -> Tensor:
+    """Logits (N,), or (N, outputs), of features (N, width) with labels y (N * packing,), whose rows count by the mean.
+
+    Without an embedding no labels count.
+    """
+    logits = head(features)
+    if embed is not None:
+        logits = logits + (embed(y).view(len(features), -1, features.shape[1]).mean(1) * features).sum(1, keepdim=True)
+    return logits.squeeze(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
 
@@ -12,10 +13,11 @@ from torch.nn import functional as F
 from mulligan.core.errors import UserError
 from mulligan.parts.conditional_norm import STORED, Statistics
 from mulligan.parts.conditioning import required
+from mulligan.parts.layers import pack
 from mulligan.parts.layout import fast_layout
 from mulligan.parts.spectral import ONE, Spectral, conv, embedding, linear
 
-from .biggan import doubled, followed, judged, norms, output, run
+from .biggan import Base, doubled, followed, judged, norms, output, run, sides
 
 RATIO = 4
 """How many times narrower the inside of a block is than its wide end."""
@@ -48,17 +50,18 @@ class UpBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """z (N, latent) and labels y (N,) to pictures (N, colours, S, S) in [-1, 1], S = base * 2**doublings.
+    """z (N, latent) and labels y (N,) to pictures (N, colours, H, W) in [-1, 1], each side = base * 2**doublings.
 
     widths: channels from the base on, one more than there are doublings. attention: the doublings that self-attention
     follows. depth: blocks for each; the first keeps the channels, the last doubles the size. shared: width of the
-    embedding of labels; it and all of z go into the base and into every norm. last: statistics of the norm before the
-    picture. UserError for widths that grow, or change at a depth other than 2, where the blocks don't fit together.
+    embedding of labels; it and all of z go into the base and into every norm. Without classes z goes there alone.
+    last: statistics of the norm before the picture. UserError for widths that grow, or change at a depth other than 2,
+    where the blocks don't fit together.
     """
 
     def __init__(
         self, latent: int, classes: int, widths: Sequence[int], *, depth: int = 2, shared: int = 128,
-        attention: Collection[int] = (), base: int = 4, colours: int = 3, norm: Spectral | None = ONE,
+        attention: Collection[int] = (), base: Base = 4, colours: int = 3, norm: Spectral | None = ONE,
         statistics: Statistics = STORED, last: Statistics = STORED,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -66,10 +69,10 @@ class Generator(nn.Module):
             raise UserError(
                 f"widths {tuple(widths)} don't fit a generator of depth {depth}: none may grow, and only 2 may narrow"
             )
-        self.latent, self.classes, self.start = latent, classes, (widths[0], base, base)
-        style = shared + latent
-        self.shared = nn.Embedding(classes, shared)
-        self.linear = linear(style, widths[0] * base**2, norm)
+        self.latent, self.classes, self.start = latent, classes, (widths[0], *sides(base))
+        style = latent + (shared if classes else 0)
+        self.shared = nn.Embedding(classes, shared) if classes else None
+        self.linear = linear(style, math.prod(self.start), norm)
         make = norms(style, classes, norm, statistics)
         self.blocks = nn.ModuleList(
             followed(
@@ -83,7 +86,7 @@ class Generator(nn.Module):
         self.output_layer = output(widths[-1], colours, norm, last)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        style = torch.cat([self.shared(required(y, self.classes)), z], 1)
+        style = z if self.shared is None else torch.cat([self.shared(required(y, self.classes)), z], 1)
         h = fast_layout(self.linear(style).view(len(z), *self.start))
         for block in self.blocks:
             h = run(block, h, style)
@@ -116,18 +119,19 @@ class Discriminator(nn.Module):
     """Pictures (N, colours, H, W) and labels y (N,) to logits (N,), or (N, outputs) for several outputs.
 
     widths: channels of the first convolution, and then from group to group of `depth` blocks; the first `downs` groups
-    halve the size. attention: the groups that self-attention follows.
+    halve the size. attention: the groups that self-attention follows. Without classes there are no labels. packing: so
+    many pictures are judged together: logits (N/packing,).
     """
 
     separable = True  # no layer lets samples of a batch see each other
 
     def __init__(
         self, widths: Sequence[int], downs: int, classes: int, *, depth: int = 2, attention: Collection[int] = (),
-        colours: int = 3, outputs: int = 1, norm: Spectral | None = ONE,
+        colours: int = 3, outputs: int = 1, norm: Spectral | None = ONE, packing: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.width, self.classes = widths[-1], classes
-        self.input_conv = conv(colours, widths[0], 3, norm)
+        self.width, self.classes, self.packing = widths[-1], classes, packing
+        self.input_conv = conv(colours * packing, widths[0], 3, norm)
         self.blocks = nn.ModuleList(
             followed(
                 [DownBlock(b if k else a, b, norm, i < downs and k == 0) for k in range(depth)],
@@ -136,10 +140,15 @@ class Discriminator(nn.Module):
             for i, (a, b) in enumerate(pairwise(widths))
         )  # fmt: skip
         self.linear = linear(self.width, outputs, norm)
-        self.embed = embedding(classes, self.width, norm)
+        self.embed = embedding(classes, self.width, norm) if classes else None
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = self.input_conv(fast_layout(x))
+    def features(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """(N/packing, width), from which the logits are one layer away."""
+        h = self.input_conv(fast_layout(pack(x, self.packing) if self.packing > 1 else x))
         for block in self.blocks:
             h = run(block, h)
-        return judged(F.relu(h).sum((2, 3)), required(y, self.classes), self.linear, self.embed)
+        return F.relu(h).sum((2, 3))
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        y = required(y, self.classes) if self.classes else None
+        return judged(self.features(x), y, self.linear, self.embed)

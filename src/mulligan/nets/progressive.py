@@ -23,6 +23,8 @@ from mulligan.parts.modulated import EPS, unit
 from .sizes import pyramid
 
 LEAK = 0.2
+FINE = 1_000_000
+"""Steps of a level from one size to the next: it is a whole number, which isn't averaged as weights are."""
 
 
 def reached(level: float) -> tuple[int, float]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mulligan.core.errors import UserError
+from mulligan.parts.conditioning import required
 from mulligan.parts.filters import downsample, kernel, upsample
 
 from .sizes import pyramid
+from .stylegan2 import conditions
 
 LEAK = 0.2
 GAIN = (2 / (1 + LEAK**2)) ** 0.5
@@ -88,62 +90,64 @@ def boxed(taps: Sequence[float]) -> list[float]:
     return [a + b for a, b in zip([0.0, *taps], [*taps, 0.0], strict=True)]
 
 
-class Stages(nn.Module):
-    """What both networks have: residual blocks at each of the stages, in the order they are passed, and joints between.
+def residual(
+    stages: Sequence[Stage], expansion: int, size: int, last: float = 0.0
+) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """Residual blocks at each of the stages, in the order they are passed, and the joints between.
 
     A joint is a 1×1 convolution where the width changes.
     """
-
-    def __init__(
-        self, shape: tuple[int, ...], stages: Sequence[Stage], *, expansion: int = 2, size: int = 3,
-        taps: Sequence[float] | None = SMOOTH, last: float = 0.0,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        height, breadth, ups = pyramid(shape[1], shape[2])
-        if len(stages) != ups + 1:
-            raise UserError(f"{shape[1]}x{shape[2]} pixels take {ups + 1} stages, not {len(stages)}")
-        self.base, depth = (height, breadth), sum(stage.blocks for stage in stages)
-        self.resampling = Resampling(taps)
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(w, expansion * w, groups, depth, last, size) for _ in range(blocks)))
-            for w, blocks, groups in stages
-        )
-        self.joints = nn.ModuleList(
-            conv(a.width, b.width) if a.width != b.width else nn.Identity() for a, b in pairwise(stages)
-        )
+    depth = sum(stage.blocks for stage in stages)
+    blocks = nn.ModuleList(
+        nn.Sequential(*(Block(w, expansion * w, groups, depth, last, size) for _ in range(count)))
+        for w, count, groups in stages
+    )
+    joints = (conv(a.width, b.width) if a.width != b.width else nn.Identity() for a, b in pairwise(stages))
+    return blocks, nn.ModuleList(joints)
 
 
-class Generator(Stages):
-    """z (N, latent) and conditions c (N, labels) to pictures (N, *shape), the stages from the smallest to the largest.
+def base(shape: tuple[int, ...], stages: Sequence[Stage]) -> tuple[int, int]:
+    """Height and width of the smallest stage. Raises UserError where there are too few or too many of them."""
+    height, breadth, ups = pyramid(shape[1], shape[2])
+    if len(stages) != ups + 1:
+        raise UserError(f"{shape[1]}x{shape[2]} pixels take {ups + 1} stages, not {len(stages)}")
+    return height, breadth
 
-    A learned basis picture for each channel, weighted by z and the embedded condition. Other arguments are those of
-    Stages.
+
+class Generator(nn.Module):
+    """z (N, latent) and labels to pictures (N, *shape), the stages from the smallest to the largest.
+
+    A learned basis picture for each channel, weighted by z and the embedded condition. Labels are class numbers (N,) or
+    conditions (N, labels). `expansion`: the inner width of a block in multiples of its own; `size`: the side of its
+    middle kernel; `taps`: see Resampling.
     """
 
     def __init__(
         self, latent: int, shape: tuple[int, ...], stages: Sequence[Stage], labels: int = 0, embed: int = 0, *,
         expansion: int = 2, size: int = 3, taps: Sequence[float] | None = SMOOTH,
     ) -> None:  # fmt: skip
-        super().__init__(shape, stages, expansion=expansion, size=size, taps=taps)
-        width, embed = stages[0].width, embed if labels else 0
+        super().__init__()
+        width, embed, self.labels = stages[0].width, embed if labels else 0, labels
         self.embedding = nn.Linear(labels, embed, bias=False) if labels else None
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, std=labels**-0.5)
-        self.basis = nn.Parameter(torch.randn(width, *self.base))
+        self.basis = nn.Parameter(torch.randn(width, *base(shape, stages)))
         self.linear = nn.Linear(latent + embed, width, bias=False)
         nn.init.normal_(self.linear.weight, std=(latent + embed) ** -0.5)
+        self.resampling = Resampling(taps)
+        self.stages, self.joints = residual(stages, expansion, size)
         self.paint = conv(stages[-1].width, shape[0])
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         if self.embedding is not None:
-            z = torch.cat([z, self.embedding(cast(Tensor, c))], 1)
+            z = torch.cat([z, self.embedding(conditions(required(c, self.labels), self.labels))], 1)
         x = self.stages[0](self.basis * self.linear(z)[:, :, None, None])
         for joint, blocks in zip(self.joints, list(self.stages)[1:], strict=True):
             x = blocks(self.resampling.up(joint(x)))
         return self.paint(x)
 
 
-class Body(Stages):
+class Body(nn.Module):
     """Pictures (N, *shape) to features (N, width): the generator backwards, its stages from the largest size down.
 
     `last` is where the last layers of blocks start: not at 0 for a spectral norm, which would divide by it.
@@ -153,10 +157,12 @@ class Body(Stages):
         self, shape: tuple[int, ...], stages: Sequence[Stage], *, expansion: int = 2, size: int = 3,
         taps: Sequence[float] | None = SMOOTH, last: float = 0.0,
     ) -> None:  # fmt: skip
-        super().__init__(shape, stages, expansion=expansion, size=size, taps=taps, last=last)
-        self.width, (height, breadth) = stages[-1].width, self.base
+        super().__init__()
+        (height, breadth), self.width = base(shape, stages), stages[-1].width
         self.extract = conv(shape[0], stages[0].width)
-        self.basis = nn.Conv2d(self.width, self.width, self.base, groups=self.width, bias=False)
+        self.resampling = Resampling(taps)
+        self.stages, self.joints = residual(stages, expansion, size, last)
+        self.basis = nn.Conv2d(self.width, self.width, (height, breadth), groups=self.width, bias=False)
         nn.init.normal_(self.basis.weight, std=(height * breadth) ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,13 +174,13 @@ class Body(Stages):
 
 
 class Discriminator(nn.Module):
-    """Pictures (N, *shape) and conditions c (N, labels) to logits (N,): projection on the embedded condition."""
+    """Pictures (N, *shape) and labels, as for Generator, to logits (N,): projection on the embedded condition."""
 
     separable = True
 
     def __init__(self, body: Body, labels: int = 0, embed: int = 0) -> None:
         super().__init__()
-        self.body, outputs = body, embed if labels else 1
+        self.body, self.labels, outputs = body, labels, embed if labels else 1
         self.head = nn.Linear(body.width, outputs, bias=False)
         nn.init.normal_(self.head.weight, std=body.width**-0.5)
         self.embedding = nn.Linear(labels, embed, bias=False) if labels else None
@@ -187,4 +193,6 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         y = self.head(self.features(x))
-        return y.squeeze(1) if self.embedding is None else (y * self.embedding(cast(Tensor, c))).sum(1)
+        if self.embedding is None:
+            return y.squeeze(1)
+        return (y * self.embedding(conditions(required(c, self.labels), self.labels))).sum(1)

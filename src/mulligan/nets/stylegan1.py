@@ -167,10 +167,12 @@ class Generator(nn.Module):
 
 
 class Discriminator(progressive.Discriminator):
-    """As in progressive growing, with filters before shrinking; the deviation is that of the whole batch."""
+    """As in progressive growing, with filters before shrinking; None for `group` is the whole batch."""
 
-    def __init__(self, shape: tuple[int, ...], widths: Sequence[int], *, sees: float | None = LEAK) -> None:
-        super().__init__(shape, widths, sees=sees, deviation=MinibatchStdDev(None))
+    def __init__(
+        self, shape: tuple[int, ...], widths: Sequence[int], *, sees: float | None = LEAK, group: int | None = None
+    ) -> None:
+        super().__init__(shape, widths, sees=sees, deviation=MinibatchStdDev(group))
 
     def block(self, inputs: int, outputs: int, leak: float, **layer: Any) -> nn.Module:
         return nn.Sequential(Conv(inputs, outputs, 3, leak, **layer), Shrink(outputs, outputs, leak))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from mulligan.parts.filters import TAPS, downsample, kernel, upsample
 from mulligan.parts.layers import MinibatchStdDev, pack
 from mulligan.parts.layout import fast_layout
-from mulligan.parts.modulated import Conv, Dense, Modulated, ToPicture, unit
+from mulligan.parts.modulated import Conv, Dense, Modulated, ToPicture, full, unit
 
 from .sizes import pyramid
 
@@ -114,7 +114,7 @@ class SynthesisBlock(nn.Module):
             y = self.conv1(self.conv0(fast_layout(x), next(w), noise), next(w), noise)
         picture = None if picture is None else upsample(picture, self.resample_filter)
         if self.paints:
-            painted = self.torgb(y, next(w)).float()
+            painted = full(self.torgb(y, next(w)))
             picture = painted if picture is None else picture + painted
         return y, picture
 
@@ -228,7 +228,7 @@ class Epilogue(nn.Module):
     def forward(self, x: Tensor, picture: Tensor | None) -> Tensor:
         if self.sees:
             x = x + self.fromrgb(cast(Tensor, picture))
-        x = self.conv(self.mbstd(x.float()))
+        x = self.conv(self.mbstd(full(x)))
         return self.fc(x.flatten(1))
 
 

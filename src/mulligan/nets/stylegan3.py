@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mulligan.core.errors import UserError
 from mulligan.parts.alias_free import filtered_lrelu, lowpass, styled
-from mulligan.parts.modulated import Dense
+from mulligan.parts.modulated import Dense, full
 
 from .stylegan2 import Mapping
 
@@ -200,7 +200,7 @@ class Synthesis(nn.Module):
         x = self.input(first)
         for layer, w in zip(self.layers(), styles, strict=True):
             x = layer(x, w, track)
-        return x.float() * self.scale
+        return full(x) * self.scale
 
 
 class Generator(nn.Module):

@@ -198,9 +198,9 @@ def margins(inverse: Tensor, height: int, width: int, beyond: int) -> tuple[int,
 
 
 def painted(x: Tensor, colours: Tensor) -> Tensor:
-    """x with its colours multiplied by (N, 4, 4); a single channel is grey, a fourth one stays."""
+    """x with its colours multiplied by (N, 4, 4); a fourth channel stays, and other numbers of them are all greys."""
     n, channels, height, width = x.shape
-    if channels == 1:
+    if channels not in (3, 4):
         grey = colours[:, :3].mean(1, keepdim=True)
         return x * grey[:, :, :3].sum(2, keepdim=True)[..., None] + grey[:, :, 3:, None]
     rgb = (colours[:, :3, :3] @ x[:, :3].flatten(2) + colours[:, :3, 3:]).view(n, 3, height, width)

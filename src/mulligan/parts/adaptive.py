@@ -26,12 +26,14 @@ class Adaptive(nn.Module):
 
     counted: Tensor
     since: Tensor
+    sure: Tensor
 
     def __init__(self, target: float, kind: str = "bgc") -> None:
         super().__init__()
         self.target, self.pipe = target, Augment(dict.fromkeys(AUGMENTATIONS[kind], 1.0))
         self.register_buffer("counted", torch.zeros(2, dtype=torch.float64))  # sum of signs, and how many
         self.register_buffer("since", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("sure", torch.zeros(()))  # r_t when p was last changed
 
     def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         return self.pipe(x, draws) if float(self.pipe.p) > 0 else x
@@ -54,5 +56,6 @@ class Adaptive(nn.Module):
             speed = min(SPEED, SHARE * clock.budget) if clock.budget else SPEED
             step = float((counted[0] / counted[1] - self.target).sign()) * (clock.images - int(self.since)) / speed
             self.pipe.p.copy_((self.pipe.p + step).clamp_(0, 1))
+            self.sure.copy_(counted[0] / counted[1])
         self.counted.zero_()
         self.since.fill_(clock.images)

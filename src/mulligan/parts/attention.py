@@ -13,15 +13,17 @@ class SelfAttention(nn.Module):
     """x (N, C, H, W) plus gamma times what each place gathers from the others; gamma starts at 0.
 
     Queries theta and keys phi have C/8 channels, values g have C/2, and o leads back to C (Zhang et al. 2019, section
-    3). Keys and values are the largest of 2x2 places, as in BigGAN's code. Without a norm the convolutions are plain.
+    3), and one at least. Keys and values are the largest of 2x2 places, as in BigGAN's code. Without a norm the
+    convolutions are plain.
     """
 
     def __init__(self, channels: int, norm: Spectral | None = None) -> None:
         super().__init__()
-        self.theta = conv(channels, channels // 8, 1, norm, bias=False)
-        self.phi = conv(channels, channels // 8, 1, norm, bias=False)
-        self.g = conv(channels, channels // 2, 1, norm, bias=False)
-        self.o = conv(channels // 2, channels, 1, norm, bias=False)
+        few, half = max(channels // 8, 1), max(channels // 2, 1)
+        self.theta = conv(channels, few, 1, norm, bias=False)
+        self.phi = conv(channels, few, 1, norm, bias=False)
+        self.g = conv(channels, half, 1, norm, bias=False)
+        self.o = conv(half, channels, 1, norm, bias=False)
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .recording import recording
+from .winograd import suits, winograd
+
 Pair = int | Sequence[int]
 TAPS = (1, 3, 3, 1)
 """The binomial kernel of StyleGAN and its successors (Karras et al. 2019, section 2)."""
@@ -44,11 +47,13 @@ def four(value: Pair) -> tuple[int, int, int, int]:
 
 
 def filtered(
-    x: Tensor, f: Tensor | None, up: Pair = 1, down: Pair = 1, padding: Pair = 0, flip: bool = False, gain: float = 1.0
-) -> Tensor:
+    x: Tensor, f: Tensor | None, up: Pair = 1, down: Pair = 1, padding: Pair = 0, flip: bool = False, gain: float = 1.0,
+    bias: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """x (N, C, H, W) with up - 1 zeros after each pixel, padded or cropped, convolved with f, every down-th kept.
 
-    `padding` counts pixels of the larger picture, negative ones crop. Convolution, or correlation with `flip`.
+    `padding` counts pixels of the larger picture, negative ones crop. Convolution, or correlation with `flip`. A bias
+    for each channel is added.
     """
     (up_x, up_y), (down_x, down_y), (left, right, top, bottom) = pair(up), pair(down), four(padding)
     n, channels, height, width = x.shape
@@ -56,14 +61,16 @@ def filtered(
         x = F.pad(x.reshape(n, channels, height, 1, width, 1), (0, up_x - 1, 0, 0, 0, up_y - 1))
         x = x.reshape(n, channels, height * up_y, width * up_x)
     x = F.pad(x, (left, right, top, bottom)) if any((left, right, top, bottom)) else x
+    bias = None if bias is None else bias.to(x.dtype)
     if f is None:
-        return (x * gain if gain != 1 else x)[:, :, ::down_y, ::down_x]
+        x = (x * gain if gain != 1 else x)[:, :, ::down_y, ::down_x]
+        return x if bias is None else x + bias[:, None, None]
     taps: Tensor = (f * gain ** (f.dim() / 2)).to(x)
     taps = taps if flip else taps.flip(list(range(f.dim())))
     if f.dim() == 2:
-        return F.conv2d(x, taps.expand(channels, 1, *f.shape), stride=(down_y, down_x), groups=channels)
+        return F.conv2d(x, taps.expand(channels, 1, *f.shape), bias, stride=(down_y, down_x), groups=channels)
     x = F.conv2d(x, taps[None, None, :, None].expand(channels, 1, -1, 1), stride=(down_y, 1), groups=channels)
-    return F.conv2d(x, taps[None, None, None, :].expand(channels, 1, 1, -1), stride=(1, down_x), groups=channels)
+    return F.conv2d(x, taps[None, None, None, :].expand(channels, 1, 1, -1), bias, stride=(1, down_x), groups=channels)
 
 
 def around_up(f: Tensor | None, up: Pair, padding: Pair = 0) -> tuple[int, int, int, int]:
@@ -104,12 +111,12 @@ def smooth(x: Tensor, f: Tensor, padding: Pair = 0) -> Tensor:
 
 def resampled(
     x: Tensor, weight: Tensor, f: Tensor | None = None, up: int = 1, down: int = 1, padding: Pair = 0, groups: int = 1,
-    flip: bool = True,
+    flip: bool = True, bias: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """x (N, C, H, W) grown by `up`, convolved with weight (O, C / groups, k, k), shrunk by `down`, filtered on the way.
 
     `padding` counts pixels between growing and shrinking. Correlation, as torch has it, or convolution without `flip`.
-    Kernels commute, so the convolution runs at the lower resolution of the two.
+    Kernels commute, so the convolution runs at the lower resolution of the two. A bias for each channel comes last.
     """
     height, width = weight.shape[2:]
     single, around = height == width == 1, four(padding)
@@ -118,30 +125,45 @@ def resampled(
     if down > 1:
         around = around_down(f, down, around)
     if single and up == 1:
-        return convolved(filtered(x, f, down=down, padding=around), weight, groups=groups, flip=flip)
+        return convolved(filtered(x, f, down=down, padding=around), weight, groups=groups, flip=flip, bias=bias)
     if single and down == 1:
-        return filtered(convolved(x, weight, groups=groups, flip=flip), f, up, padding=around, gain=up * up)
+        x = convolved(x, weight, groups=groups, flip=flip)
+        return filtered(x, f, up, padding=around, gain=up * up, bias=bias)
     if up > 1:
         left, right, top, bottom = around
         left, right, top, bottom = left - (width - 1), right - (width - up), top - (height - 1), bottom - (height - up)
         inside = max(min(-top, -bottom), 0), max(min(-left, -right), 0)
         x = grown(x, weight, up, inside, groups, flip)
         (y, z), rest = inside, (left, right, top, bottom)
-        x = filtered(x, f, padding=(rest[0] + z, rest[1] + z, rest[2] + y, rest[3] + y), gain=up * up)
-        return filtered(x, f, down=down) if down > 1 else x
+        around = rest[0] + z, rest[1] + z, rest[2] + y, rest[3] + y
+        x = filtered(x, f, padding=around, gain=up * up, bias=bias if down == 1 else None)
+        return filtered(x, f, down=down, bias=bias) if down > 1 else x
     if down > 1:
-        return convolved(filtered(x, f, padding=around), weight, down, groups=groups, flip=flip)
+        return convolved(filtered(x, f, padding=around), weight, down, groups=groups, flip=flip, bias=bias)
     left, right, top, bottom = around
     if left == right >= 0 and top == bottom >= 0:
-        return convolved(x, weight, 1, (top, left), groups, flip)
-    return convolved(F.pad(x, around), weight, groups=groups, flip=flip)
+        return convolved(x, weight, 1, (top, left), groups, flip, bias)
+    return convolved(F.pad(x, around), weight, groups=groups, flip=flip, bias=bias)
 
 
 def convolved(
-    x: Tensor, weight: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0), groups: int = 1, flip: bool = True
-) -> Tensor:
+    x: Tensor, weight: Tensor, stride: int = 1, padding: tuple[int, int] = (0, 0), groups: int = 1, flip: bool = True,
+    bias: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """F.conv2d; without `flip` with the kernel turned round."""
-    return F.conv2d(x, weight if flip else weight.flip((2, 3)), None, stride, padding, groups=groups)
+    bias = None if bias is None else bias.to(x.dtype)
+    if weight.shape[2] == weight.shape[3] == stride == groups == 1 and padding == (0, 0) and _product(x):
+        # a product of matrices, which is quicker the first time and the second time it is differentiated
+        return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+    weight = weight if flip else weight.flip((2, 3))
+    if (stride, padding, groups) == (1, (1, 1), 1) and suits(x, weight):
+        y = winograd(x, weight)
+        return y if bias is None else y + bias[:, None, None]
+    return F.conv2d(x, weight, bias, stride, padding, groups=groups)
+
+
+def _product(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not recording()
 
 
 def grown(x: Tensor, weight: Tensor, up: int, padding: tuple[int, int], groups: int, flip: bool) -> Tensor:

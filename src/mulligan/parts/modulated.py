@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .bent import bent
 from .filters import TAPS, Pair, kernel, resampled
+from .recording import recording
 
 Activation = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
@@ -24,7 +26,11 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
     "swish": (F.silu, 2**0.5),
 }
 """Function, and the gain that keeps the variance about 1 (He et al. 2015)."""
+SCALABLE = {"linear": 1.0, "relu": 0.0, "lrelu": 0.2}
+"""Activations that a gain may come before, with their slope below 0: a factor of the weights costs no pass over x."""
 EPS = 1e-8
+MANY = 64
+"""Pixels for each channel from which weights for each sample are less work than scaling pictures twice."""
 
 
 def activated(
@@ -32,13 +38,22 @@ def activated(
     slope: float | None = None,
 ) -> Tensor:  # fmt: skip
     """act(x + bias) times its gain, within ±clamp; bias along axis 1, `slope` of leaky ReLU below 0 in place of 0.2."""
-    if bias is not None:
-        x = x + bias.to(x.dtype).view(1, -1, *(1,) * (x.dim() - 2))
     function, usual = ACTIVATIONS[act]
-    x = F.leaky_relu(x, slope) if act == "lrelu" and slope is not None else function(x)
     gain = usual if gain is None else gain
+    if bias is not None:
+        bias = bias.to(x.dtype).view(1, -1, *(1,) * (x.dim() - 2))
+    if act in SCALABLE and gain > 0:
+        x = x * gain if gain != 1 else x
+        x = x if bias is None else x + bias * gain
+        return bent(x, SCALABLE[act] if act != "lrelu" or slope is None else slope, clamp)
+    x = function(x if bias is None else x + bias)
     x = x * gain if gain != 1 else x
     return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+def full(x: Tensor) -> Tensor:
+    """x, in float32 where it has half the precision."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def unit(x: Tensor) -> Tensor:
@@ -48,32 +63,42 @@ def unit(x: Tensor) -> Tensor:
 
 def modulated(
     x: Tensor, weight: Tensor, style: Tensor, *, noise: Tensor | None = None, up: int = 1, padding: Pair = 0,
-    f: Tensor | None = None, flip: bool = True, demodulate: bool = True,
+    f: Tensor | None = None, flip: bool = True, demodulate: bool = True, gain: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """x (N, C, H, W) convolved with weights of its own per sample, w' = s w / |s w| (Karras et al. 2020b, eq. 1 and 3).
 
     weight (O, C, k, k), style (N, C). Scaling weights by input is scaling the input, and dividing them by output is
-    dividing the output, so no sample needs weights of its own; their norm is a product of matrices. `noise` is added.
+    dividing the output, so no sample needs weights of its own; their norm is a product of matrices. Many pixels of few
+    channels are the exception: there the weights are smaller than the pictures. `gain` is a factor of the result, to
+    which `noise` and a bias that broadcasts are added.
     """
-    y = resampled(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), f, up, padding=padding, flip=flip)
+    if x.shape[2] * x.shape[3] >= MANY * x.shape[1] and not recording():
+        return grouped(
+            x, weight, style, noise=noise, up=up, padding=padding, f=f, flip=flip, demodulate=demodulate, gain=gain
+        )  # fmt: skip
+    weight = weight.to(x.dtype)
+    y = resampled(x * style.to(x.dtype)[:, :, None, None], weight, f, up, padding=padding, flip=flip)
     if demodulate:
         power = weight.square().sum((2, 3)).t()
-        y = y * (style.square() @ power + EPS).rsqrt().to(y.dtype)[:, :, None, None]
+        factors = (style.square() @ power + EPS).rsqrt().mul(gain).to(y.dtype)[:, :, None, None]
+        return y * factors if noise is None else torch.addcmul(noise.to(y.dtype), y, factors)
+    y = y * gain if gain != 1 else y
     return y if noise is None else y + noise.to(y.dtype)
 
 
 def grouped(
     x: Tensor, weight: Tensor, style: Tensor, *, noise: Tensor | None = None, up: int = 1, padding: Pair = 0,
-    f: Tensor | None = None, flip: bool = True, demodulate: bool = True,
+    f: Tensor | None = None, flip: bool = True, demodulate: bool = True, gain: float = 1.0,
 ) -> Tensor:  # fmt: skip
     """The same as the paper writes it: weights for each sample, and one grouped convolution of all of them."""
     n, _, height, width = x.shape
     w = weight[None] * style[:, None, :, None, None]
     if demodulate:
         w = w * (w.square().sum((2, 3, 4), keepdim=True) + EPS).rsqrt()
-    y = resampled(x.reshape(1, -1, height, width), w.flatten(0, 1), f, up, padding=padding, groups=n, flip=flip)
+    w = (w * gain if gain != 1 else w).flatten(0, 1).to(x.dtype)
+    y = resampled(x.reshape(1, -1, height, width), w, f, up, padding=padding, groups=n, flip=flip)
     y = y.view(n, -1, *y.shape[2:])
-    return y if noise is None else y + noise
+    return y if noise is None else y + noise.to(y.dtype)
 
 
 class Dense(nn.Module):
@@ -91,10 +116,11 @@ class Dense(nn.Module):
         self.bias = nn.Parameter(torch.full((outputs,), start)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias * self.rate if self.rate != 1 else self.bias
-        if self.act == "linear":
-            return F.linear(x, (self.weight * self.gain).to(x.dtype), None if bias is None else bias.to(x.dtype))
-        return activated(F.linear(x, (self.weight * self.gain).to(x.dtype)), bias, self.act)
+        gain = ACTIVATIONS[self.act][1] if self.act in SCALABLE else 1.0
+        bias, rate = self.bias, self.rate * gain
+        bias = None if bias is None else (bias * rate if rate != 1 else bias).to(x.dtype)
+        x = F.linear(x, (self.weight * (self.gain * gain)).to(x.dtype), bias)
+        return activated(x, None, self.act, 1.0 if self.act in SCALABLE else None)
 
 
 class Conv(nn.Module):
@@ -114,10 +140,16 @@ class Conv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        w, resizes = (self.weight * self.scale).to(x.dtype), self.up > 1 or self.down > 1
-        f = self.resample_filter if resizes else None
-        x = resampled(x, w, f, self.up, self.down, self.padding, flip=self.up == 1)
-        return activated(x, self.bias, self.act, self.usual * gain, self.clamp and self.clamp * gain)
+        f = self.resample_filter if self.up > 1 or self.down > 1 else None
+        gain, clamp = self.usual * gain, self.clamp and self.clamp * gain
+        if self.act not in SCALABLE:
+            x = resampled(
+                x, (self.weight * self.scale).to(x.dtype), f, self.up, self.down, self.padding, flip=self.up == 1
+            )
+            return activated(x, self.bias, self.act, gain, clamp)
+        w, bias = (self.weight * (self.scale * gain)).to(x.dtype), None if self.bias is None else self.bias * gain
+        x = resampled(x, w, f, self.up, self.down, self.padding, flip=self.up == 1, bias=bias)
+        return activated(x, None, self.act, 1.0, clamp)
 
 
 class Modulated(nn.Module):
@@ -145,13 +177,15 @@ class Modulated(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor, w: Tensor, noise: str = "random", gain: float = 1.0) -> Tensor:
-        f = self.resample_filter if self.up > 1 else None
-        style = self.affine(w)
+        f, added, bias = self.resample_filter if self.up > 1 else None, self._noise(x, noise), self.bias
+        gain, clamp, before = self.usual * gain, self.clamp and self.clamp * gain, self.act in SCALABLE
+        bias = bias * gain if before else bias
         x = modulated(
-            x, self.weight, style, noise=self._noise(x, noise), up=self.up, padding=self.padding, f=f,
-            flip=self.up == 1,
+            x, self.weight, self.affine(w), noise=bias[:, None, None], up=self.up, padding=self.padding, f=f,
+            flip=self.up == 1, gain=gain if before else 1.0,
         )  # fmt: skip
-        return activated(x, self.bias, self.act, self.usual * gain, self.clamp and self.clamp * gain)
+        x = x if added is None else x + (added * gain if before else added).to(x.dtype)
+        return activated(x, None, self.act, 1.0 if before else gain, clamp)
 
     def _noise(self, x: Tensor, how: str) -> Tensor | None:
         if not self.noisy or how == "none":

@@ -13,25 +13,36 @@ WIDEST = 2.0
 """Standard deviations that latents keep to where `psi` is below 1."""
 
 
+def conditional(sampler: object) -> bool:
+    """Whether a sampler, perhaps one of somebody else's, takes labels or numbers."""
+    return bool(getattr(sampler, "classes", 0)) or getattr(sampler, "conditions", None) is not None
+
+
 class Sampler(nn.Module):
     """x = G(z, y) with z ~ N(0, I) or uniform on [-1, 1].
 
-    `latent` is the number of entries of z; `classes` is the number of labels that G takes, 0 for none. `psi` below 1
-    trades variety for typical pictures: normal latents are drawn within two standard deviations and made so much
-    smaller (the truncation trick, Brock et al. 2019, section 3.1).
+    `latent` is the number of entries of z; `classes` is the number of labels that G takes, 0 for none. Where G takes
+    numbers instead, `conditions` (m, k) are examples of them, which come from the data, not with the weights. `psi`
+    below 1 trades variety for typical pictures: normal latents are drawn within two standard deviations and made so
+    much smaller (the truncation trick, Brock et al. 2019, section 3.1).
     """
 
     styled = False
     """Whether G maps z to styles w, one for each layer, which can be edited."""
 
-    def __init__(self, G: nn.Module, latent: int, classes: int = 0, prior: Prior = "normal") -> None:
+    conditions: Tensor | None
+
+    def __init__(
+        self, G: nn.Module, latent: int, classes: int = 0, prior: Prior = "normal", conditions: Tensor | None = None
+    ) -> None:
         super().__init__()
+        self.register_buffer("conditions", conditions, persistent=False)
         self.G, self.latent, self.classes, self.prior, self.psi = G, latent, classes, prior, 1.0
         self._like = (next(G.parameters()),)  # in a tuple it is no parameter of this module, too
 
     def forward(self, n: int, y: Tensor | None = None) -> Tensor:
         """n samples (n, *shape) in [-1, 1]; labels are drawn evenly where G needs them and none are given."""
-        if self.classes and y is None:
+        if y is None and conditional(self):
             y = self.labels(n)
         return self.decode(self.latents(n), y)
 
@@ -55,13 +66,22 @@ class Sampler(nn.Module):
         return self.psi * z
 
     def labels(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Labels (n,), drawn evenly."""
+        """Labels (n,), drawn evenly; of a G that takes numbers, examples (n, k)."""
+        if self.conditions is not None:
+            rows = torch.randint(len(self.conditions), (n,), generator=generator)
+            return self.conditions[rows.to(self.conditions.device)]
         device = self._like[0].device
         where = torch.device("cpu") if generator is not None else device
         return torch.randint(self.classes, (n,), generator=generator, device=where).to(device)
 
+    def in_turn(self, n: int) -> Tensor | None:
+        """Labels (n,), or examples (n, k), one after the other; None where G takes neither."""
+        if self.conditions is not None:
+            return self.conditions[torch.arange(n, device=self.conditions.device) % len(self.conditions)]
+        return torch.arange(n, device=self._like[0].device) % self.classes if self.classes else None
+
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.G(z, y) if self.classes else self.G(z)
+        return self.G(z, y) if conditional(self) else self.G(z)
 
     def w(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """What can be edited: styles (n, layers, style) of a styled generator, else the latents themselves."""
@@ -81,8 +101,10 @@ class Styles(Sampler):
 
     styled = True
 
-    def __init__(self, G: nn.Module, latent: int, classes: int = 0, mixing: float = 0.9) -> None:
-        super().__init__(G, latent, classes)
+    def __init__(
+        self, G: nn.Module, latent: int, classes: int = 0, mixing: float = 0.9, conditions: Tensor | None = None
+    ) -> None:
+        super().__init__(G, latent, classes, conditions=conditions)
         self.mixing = mixing
 
     def forward(self, n: int, y: Tensor | None = None) -> Tensor:
@@ -92,7 +114,7 @@ class Styles(Sampler):
 
     def styles(self, n: int, y: Tensor | None = None) -> Tensor:
         """w (n, layers, style) to train with; moves the average of w."""
-        y = self.labels(n) if self.classes and y is None else y
+        y = self.labels(n) if y is None and conditional(self) else y
         w = self.G.mapping(self.latents(n), y, track=True)  # type: ignore[operator]
         if torch.rand(()) < self.mixing:
             cut = int(torch.randint(1, w.shape[1], ()))
@@ -107,7 +129,7 @@ class Styles(Sampler):
         return self.picture(self.w(z, y))
 
     def w(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.G.mapping(z, y if self.classes else None, self.psi)  # type: ignore[operator]
+        return self.G.mapping(z, y if conditional(self) else None, self.psi)  # type: ignore[operator]
 
     def picture(self, w: Tensor, y: Tensor | None = None) -> Tensor:
         return self.G.shown(w)  # type: ignore[operator]

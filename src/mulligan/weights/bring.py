@@ -24,11 +24,24 @@ from mulligan.experiment import Described, Experiment
 from mulligan.parts.stabilize import Stabilize
 from mulligan.trust import find_trusted
 
-from . import nvidia, own, radford
+from . import (
+    biggan_found,
+    biggan_hf_found,
+    dcgan_examples,
+    mimicry,
+    nvidia,
+    own,
+    progressive,
+    r3gan_found,
+    radford,
+    stylegan1,
+)
 from .found import Found
 from .reading import Weights, read, shape, shown
 
-FORMATS = (own, radford, nvidia)
+FORMATS = (
+    own, radford, nvidia, r3gan_found, dcgan_examples, mimicry, stylegan1, progressive, biggan_found, biggan_hf_found,
+)  # fmt: skip
 """Each has LAYOUT, in words, and recognise(Weights) -> Found | None."""
 MOST = 2**30  # bytes of networks beyond what the file's size explains
 LARGEST = 2048  # pixels of a side: a few tensors could ask for any number of doublings
@@ -85,8 +98,7 @@ def build(found: Found, weights: Weights) -> tuple[Game, dict[str, Any]]:
     arguments = recipe.arguments(nest(found.arguments))
     try:
         with torch.device("meta"):  # shapes without memory: what a file claims costs nothing
-            described = Described(size, tuple(found.data["classes"]), found.data["count"])
-            game = recipe.plan(described, _without_spectral_norm(arguments)).game
+            game = recipe.plan(Described.of(found.data), _without_spectral_norm(arguments)).game
         if (claimed := 4 * sum(p.numel() for p in game.parameters())) > MOST + 64 * weights.size:
             raise UserError(f"{weights.path} asks for networks of {claimed:,} bytes in a file of {weights.size:,}")
         fit(game.sampler, found.tensors, weights.path)

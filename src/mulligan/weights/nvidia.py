@@ -8,6 +8,7 @@ from mulligan.core.errors import UserError
 
 from .found import Found, imported
 from .guarded import Module, collect
+from .nvidia_critic import critic
 from .pickled_values import Stub, shown
 from .reading import Weights, check
 
@@ -40,6 +41,9 @@ def recognise(weights: Weights) -> Found | None:
     alias_free = "synthesis.input.freqs" in G.tensors
     given = arguments(G, weights)
     net = stylegan3(given, weights) if alias_free else stylegan2(given, weights)
+    clamped = 256 if alias_free or "synthesis_kwargs" not in G.kwargs else None
+    tensors, of_d = critic(weights, net, clamped)
+    net |= of_d
     size, classes = given["img_resolution"], given["c_dim"]
     data = imported("unknown", (given["img_channels"], size, size))
     return Found(
@@ -49,6 +53,7 @@ def recognise(weights: Weights) -> Found | None:
         arguments={f"net.{name}": value for name, value in net.items()} | {"stabilize.r1": GAMMA * size**2},
         data={**data, "classes": [str(i) for i in range(classes)]},
         tensors={f"G.{name}": tensor for name, tensor in G.tensors.items()},
+        critic=tensors,
         licence="see the terms of the weights: NVIDIA's own are for non-commercial use",
     )
 

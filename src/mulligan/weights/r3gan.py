@@ -15,7 +15,7 @@ LAYER = {"ExpansionFactor": "expansion", "ResamplingFilter": "taps"}
 STAGES = ("WidthPerStage", "BlocksPerStage", "CardinalityPerStage")
 KERNEL = re.compile(r"Model\.MainLayers\.\d+\.Layers\.\d+\.Resampler\.Kernel")
 """Entries that hold no weights but the filter, which follows from the arguments."""
-PLACE = r"Model\.MainLayers\.(?P<stage>\d+)\.Layers\.(?P<layer>\d+)\."
+PLACE = r"Model\.MainLayers\.(?P<stage>\d{1,6})\.Layers\.(?P<layer>\d{1,6})\."
 
 
 def _split(theirs: Arguments) -> tuple[Arguments, list[Stage], tuple[int, int, int]]:

@@ -11,8 +11,8 @@ SHELF = {
     name: f"mulligan.zoo.image.{name}"
     for name in (
         "gan", "dcgan", "radford", "lsgan", "wgan", "wgan_gp", "sngan",
-        "cgan", "acgan", "projection", "infogan", "unrolled", "r3gan", "progressive", "stylegan2",
-        "stylegan3",
+        "cgan", "acgan", "projection", "infogan", "unrolled", "r3gan", "progressive", "stylegan",
+        "stylegan2", "stylegan3", "biggan", "sagan", "fastgan",
     )
 }  # fmt: skip
 

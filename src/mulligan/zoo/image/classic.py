@@ -20,7 +20,7 @@ from mulligan.parts import objectives
 from mulligan.parts.critic import Critic
 from mulligan.parts.history import HistoricalAverage
 from mulligan.parts.layers import spectral_norm
-from mulligan.parts.samplers import Sampler
+from mulligan.parts.samplers import Sampler, conditional
 from mulligan.parts.stabilize import NO_SIGN, Stabilize
 
 from .dense import Written, written
@@ -93,7 +93,11 @@ class Classic(Game):
     def draw(self, data: Iterator[Batch]) -> tuple[Tensor, Tensor | None]:
         """The next real batch, with its labels where the game uses them."""
         batch = next(data)
-        return batch["x"], batch["y"] if getattr(self.sampler, "classes", 0) else None
+        return batch["x"], batch["y"] if conditional(self.sampler) else None
+
+    def readings(self) -> dict[str, float]:
+        ada = self.critic.ada
+        return {} if ada is None else {"ada_p": float(ada.pipe.p), "ada_r": float(ada.sure)}
 
     def past(self) -> Tensor | float:
         """Historical averaging of G."""

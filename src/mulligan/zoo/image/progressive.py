@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -13,7 +13,7 @@ from mulligan.core.clock import Clock
 from mulligan.core.errors import UserError
 from mulligan.core.game import Batch, Turn
 from mulligan.core.recipe import Plan, Shape, recipe
-from mulligan.nets.progressive import Deviation, Discriminator, Generator, larger, reached, smaller
+from mulligan.nets.progressive import FINE, Deviation, Discriminator, Generator, larger, reached, smaller
 from mulligan.nets.sizes import pyramid
 from mulligan.parts import objectives
 from mulligan.parts.layers import pack
@@ -22,33 +22,49 @@ from mulligan.parts.stabilize import Stabilize
 
 from .classic import Classic, picture, players, seen_shape
 
-FINE = 1_000_000
-"""Steps of a level from one size to the next: it is a whole number, which isn't averaged as weights are."""
 DRIFT = 0.001
 """Weight of squared logits at real pictures, which keeps them near 0 (Karras et al. 2018, appendix A.1)."""
 
 
 @dataclass(frozen=True)
-class Growth:
-    """How the networks grow, and how large they become."""
+class Pace:
+    """How fast the networks grow."""
 
     until: float = 0.5
     """Share of the budget in which pictures reach their full size; 0: they have it from the start."""
-    most: int = 512
-    """Feature maps at most."""
-    base: int = 8_192
-    """Feature maps × pixels of a side, where there are fewer than the most."""
-
-    def widths(self, shape: tuple[int, ...]) -> list[int]:
-        """Feature maps of each size, the smallest first."""
-        height, width, ups = pyramid(shape[1], shape[2])
-        return [max(min(self.base // (min(height, width) << i), self.most), 1) for i in range(ups + 1)]
 
     def level(self, progress: float, ups: int) -> float:
         """Doublings so far: each size is played for as long as the next one fades in."""
         phase = 2 * ups * progress / self.until if self.until else 2.0 * ups
         half, inside = divmod(min(phase, 2.0 * ups), 2)
         return half + max(inside - 1, 0)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large networks that grow become."""
+
+    most: int = 512
+    """Feature maps at most."""
+    base: int = 8_192
+    """Feature maps × pixels of a side, where there are fewer than the most."""
+    maps: tuple[int, ...] = ()
+    """Feature maps of each size, the smallest first, in place of this rule."""
+
+    def widths(self, shape: tuple[int, ...]) -> list[int]:
+        """Feature maps of each size, the smallest first. Raises UserError for `maps` that are too few, or none."""
+        height, width, ups = pyramid(shape[1], shape[2])
+        if self.maps and (len(self.maps) != ups + 1 or min(self.maps) < 1):
+            raise UserError(
+                f"maps {list(self.maps)}: {shape[1]}x{shape[2]} pixels take {ups + 1} numbers, each at least 1"
+            )
+        by_rule = [max(min(self.base // (min(height, width) << i), self.most), 1) for i in range(ups + 1)]
+        return list(self.maps) or by_rule
+
+
+@dataclass(frozen=True)
+class Growth(Sizes, Pace):
+    """How the networks grow, and how large they become."""
 
 
 class Growing(nn.Module):
@@ -66,16 +82,19 @@ class Growing(nn.Module):
         """Doublings, and the share of the newest one."""
         return reached(int(self.stage) / FINE)
 
-
-class Grown(Growing):
-    """G: pictures of the size of now in training; otherwise of full size, every pixel as often as it takes."""
-
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        step, alpha = self.now
-        x = self.net(z, step, alpha)
-        for _ in range(0 if self.training else self.ups - step):
+    def enlarged(self, x: Tensor) -> Tensor:
+        """Pictures of the size of now at full size, every pixel as often as it takes."""
+        for _ in range(self.ups - self.now[0]):
             x = larger(x)
         return x
+
+
+class Grown(Growing):
+    """G: pictures of the size of now in training; otherwise of full size."""
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        x = self.net(z, *self.now)
+        return x if self.training else self.enlarged(x)
 
 
 class Seen(Growing):
@@ -110,17 +129,23 @@ class Seen(Growing):
 
 
 class Progressive(Classic):
-    """Wasserstein with a gradient penalty, in pictures that grow (Karras et al. 2018, section 2)."""
+    """One turn each, in pictures that grow (Karras et al. 2018, section 2)."""
 
-    def __init__(self, sampler: Sampler, D: Seen, stabilize: Stabilize, growth: Growth) -> None:
-        super().__init__(sampler, D, objectives.wasserstein, stabilize)
-        self.growth = growth
+    def __init__(
+        self, sampler: Sampler, D: Seen, objective: objectives.Objective, stabilize: Stabilize, pace: Pace
+    ) -> None:
+        super().__init__(sampler, D, objective, stabilize)
+        self.pace = pace
+
+    def started(self) -> None:
+        """Weights from elsewhere have grown already."""
+        self.pace = replace(self.pace, until=0.0)
 
     def play(self, data: Iterator[Batch], clock: Clock) -> Iterator[Turn]:
         D, G, objective = self.critic.at(clock), self.sampler, self.objective
-        seen, grown = cast(Seen, D.D), cast(Grown, cast(Sampler, G).G)
+        seen, grown = cast(Seen, D.D), cast(Growing, cast(Sampler, G).G)
         for side in (seen, grown):
-            side.stage.fill_(round(self.growth.level(clock.progress, side.ups) * FINE))
+            side.stage.fill_(round(self.pace.level(clock.progress, side.ups) * FINE))
 
         x = seen.faded(next(data)["x"])
         with torch.no_grad():
@@ -166,5 +191,5 @@ def progressive(
     G = Grown(Generator(latent, shape, widths), shape[1], ups)
     net = Discriminator(seen_shape(shape, stabilize.packing), widths, deviation=Deviation(4))
     D = Seen(net, shape[1], ups, stabilize.packing)
-    game = Progressive(Sampler(G, latent), D, stabilize, growth)
+    game = Progressive(Sampler(G, latent), D, objectives.wasserstein, stabilize, growth)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema)

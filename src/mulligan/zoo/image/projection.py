@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from mulligan.core.engine import Schedule
 from mulligan.core.recipe import Plan, Shape, recipe
-from mulligan.parts import objectives
 from mulligan.parts.stabilize import Stabilize
 
-from .classic import classic, players
+from .classic import players
 from .labels import classes_of
+from .sngan import Networks, residual
 
 
 @recipe("Miyato & Koyama 2018, arXiv:1802.05637")
@@ -17,6 +17,7 @@ def projection(
     *,
     latent: int = 128,
     width: int = 256,
+    net: Networks = Networks(),
     batch: int = 64,
     critic_turns: int = 5,
     lr: float = 2e-4,
@@ -28,20 +29,6 @@ def projection(
     stabilize: Stabilize = Stabilize(spectral_norm=True),
 ) -> Plan:
     """Conditional GAN with a projection discriminator (equation 3) and conditional batch norm in G."""
-    return classic(
-        data,
-        objectives.hinge,
-        family="resnet",
-        latent=latent,
-        width=width,
-        width_d=max(width // 2, 1),
-        batch=batch,
-        critic_turns=critic_turns,
-        classes=classes_of(data, "projection"),
-        conditioning="projection",
-        optims=players(stabilize, lr, lr_d, betas),
-        schedule=schedule,
-        ema=ema,
-        images=images,
-        stabilize=stabilize,
-    )
+    classes = classes_of(data, "projection")
+    game = residual(data, latent, width, net, critic_turns, stabilize, classes)
+    return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema, schedule)

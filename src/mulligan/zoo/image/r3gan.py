@@ -2,108 +2,94 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from mulligan.core.engine import Schedule
-from mulligan.core.recipe import Plan, Shape, recipe
+from mulligan.core.errors import UserError
+from mulligan.core.recipe import REGISTRY, Plan, Recipe, Shape, recipe
+from mulligan.nets.r3gan import Body, Discriminator, Generator, Stage
 from mulligan.nets.sizes import pyramid
 from mulligan.parts import objectives
+from mulligan.parts.layers import spectral_norm
 from mulligan.parts.samplers import Sampler
 from mulligan.parts.stabilize import Stabilize
 
-from .classic import Classic, Family, discriminator, finish, generator, players, seen_shape
+from .classic import Classic, Family, finish, picture, players, seen_shape
+from .classic import discriminator as classic_discriminator
+from .classic import generator as classic_generator
+from .labels import classes_of
 
-GAIN = (2 / (1 + 0.2**2)) ** 0.5  # of leaky ReLU 0.2 (He et al. 2015)
-BLOCKS = 1  # in a stage; the paper's large networks have two
-GROUP = 16  # channels in a group of the 3×3 convolution
-
-
-def conv(inputs: int, outputs: int, kernel: int = 1, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
-    """A convolution without bias, weights of variance gain² / fan-in."""
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
-    nn.init.normal_(layer.weight, std=gain / (inputs // groups * kernel**2) ** 0.5) if gain else nn.init.zeros_(
-        layer.weight
-    )
-    return layer
+GROUP = 16
+"""Channels in a group of the middle convolution of a block."""
+LEAST = 8
+"""Channels of a stage, at least."""
+START = 0.1
+"""Of the last layer of a block under a spectral norm, which can't divide by the usual 0."""
 
 
-class Block(nn.Module):
-    """x + L3 φ(L2 φ(L1 x)): 1×1 up to twice the width, grouped 3×3, 1×1 back (Huang et al. 2024, section 4, config E).
+@dataclass(frozen=True)
+class Networks:
+    """How the networks are built. Lists have a number for each size from the smallest pictures on; D is G backwards."""
 
-    Fix-up initialization (Zhang et al. 2019): the last layer starts at `last`, usually zero; the others are scaled by
-    depth^(-1/4).
-    """
+    family: Literal["r3gan", "dcgan", "resnet"] = "r3gan"
+    """Take the networks of another recipe: those of dcgan are three to four times cheaper on a CPU."""
+    widths: tuple[int, ...] = ()
+    """Channels of each size; none: those of `width`, halved from 32 pixels on."""
+    blocks: tuple[int, ...] = (1,)
+    """Residual blocks of each size; one number is for all, and the paper has 2."""
+    groups: tuple[int, ...] = ()
+    """Groups of a block's middle convolution; one number is for all, none: 16 channels in each."""
+    expansion: int = 2
+    """Inner width of a block in multiples of its own."""
+    kernel: int = 3
+    """Side of a block's middle kernel."""
+    taps: tuple[float, ...] = ()
+    """Filter where pictures grow or shrink, 1 2 1 in the paper; none: bilinear and means of four, which is quicker."""
+    conditional: bool = False
+    """Tell both networks the labels: embedded beside z in G, by projection in D."""
+    embed: int = 0
+    """Entries of an embedded label in G; 0: as many as z has."""
+    embed_d: int = 0
+    """Entries of an embedded label in D; 0: as many as its features."""
 
-    def __init__(self, width: int, depth: int, last: float) -> None:
-        super().__init__()
-        inner, gain = 2 * width, GAIN * depth**-0.25
-        self.linear1 = conv(width, inner, 1, gain=gain)
-        self.bias1 = nn.Parameter(torch.zeros(inner, 1, 1))
-        self.linear2 = conv(inner, inner, 3, groups=max(inner // GROUP, 1) if inner % GROUP == 0 else 1, gain=gain)
-        self.bias2 = nn.Parameter(torch.zeros(inner, 1, 1))
-        self.linear3 = conv(inner, width, 1, gain=last)
+    def __post_init__(self) -> None:
+        if self.expansion < 1 or self.kernel < 1 or self.kernel % 2 == 0:
+            raise UserError(
+                f"net.expansion is {self.expansion} and net.kernel {self.kernel}: at least 1, and the kernel odd"
+            )
+        if self.taps and not sum(self.taps):
+            raise UserError(f"net.taps are {' '.join(map(str, self.taps))}, a filter without weight: 1 2 1 is usual")
+        for name in ("embed", "embed_d"):
+            if getattr(self, name) < 0:
+                raise UserError(f"net.{name} is {getattr(self, name)}, but must be at least 0")
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = F.leaky_relu(self.linear1(x) + self.bias1, 0.2)
-        h = F.leaky_relu(self.linear2(h) + self.bias2, 0.2)
-        return x + self.linear3(h)
+    def stages(self, width: int, shape: tuple[int, int, int]) -> list[Stage]:
+        """The stages of G for pictures of this shape. Raises UserError where a list doesn't fit them."""
+        count = pyramid(shape[1], shape[2])[2] + 1
+        widths = each("widths", self.widths or tuple(max(width >> max(i - 2, 0), LEAST) for i in range(count)), count)
+        blocks = each("blocks", self.blocks if len(self.blocks) != 1 else self.blocks * count, count)
+        inner = [self.expansion * w for w in widths]
+        usual = tuple(n // GROUP if n % GROUP == 0 else 1 for n in inner)
+        groups = each("groups", self.groups * count if len(self.groups) == 1 else self.groups or usual, count)
+        for n, g in zip(inner, groups, strict=True):
+            if n % g:
+                raise UserError(f"net.groups: {g} groups don't divide the {n} inner channels of their stage")
+        return [Stage(*stage) for stage in zip(widths, blocks, groups, strict=True)]
 
-
-def stage(width: int, blocks: int, depth: int, last: float = 0.0) -> nn.Sequential:
-    return nn.Sequential(*(Block(width, depth, last) for _ in range(blocks)))
-
-
-def widths(width: int, ups: int) -> list[int]:
-    """Channels of each stage from the smallest picture to the largest: halved from 32 pixels on."""
-    return [max(width >> max(i - 2, 0), 8) for i in range(ups + 1)]
-
-
-class Generator(nn.Module):
-    """z (N, latent) to (N, *shape): a learned basis picture per channel, then stages with bilinear doubling between."""
-
-    def __init__(self, latent: int, shape: tuple[int, ...], width: int, blocks: int = BLOCKS) -> None:
-        super().__init__()
-        height, breadth, ups = pyramid(shape[1], shape[2])
-        sizes, depth = widths(width, ups), blocks * (ups + 1)
-        self.basis = nn.Parameter(torch.randn(sizes[0], height, breadth))
-        self.linear = nn.Linear(latent, sizes[0], bias=False)
-        nn.init.normal_(self.linear.weight, std=latent**-0.5)
-        self.stages = nn.ModuleList(stage(size, blocks, depth) for size in sizes)
-        self.joints = nn.ModuleList(conv(a, b) if a != b else nn.Identity() for a, b in pairwise(sizes))
-        self.paint = conv(sizes[-1], shape[0])
-
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        x = self.stages[0](self.basis * self.linear(z)[:, :, None, None])
-        for joint, layers in zip(self.joints, self.stages[1:], strict=True):  # type: ignore[call-overload]
-            x = layers(F.interpolate(joint(x), scale_factor=2, mode="bilinear", align_corners=False))
-        return self.paint(x)
+    def layers(self) -> dict[str, Any]:
+        """What all blocks and resamplings have in common."""
+        return {"expansion": self.expansion, "size": self.kernel, "taps": self.taps or None}
 
 
-class Body(nn.Module):
-    """The generator backwards: (N, *shape) to features (N, width)."""
-
-    def __init__(self, shape: tuple[int, ...], width: int, blocks: int = BLOCKS, last: float = 0.0) -> None:
-        super().__init__()
-        height, breadth, ups = pyramid(shape[1], shape[2])
-        sizes, depth = widths(width, ups)[::-1], blocks * (ups + 1)
-        self.width = sizes[-1]
-        self.extract = conv(shape[0], sizes[0])
-        self.stages = nn.ModuleList(stage(size, blocks, depth, last) for size in sizes)
-        self.joints = nn.ModuleList(conv(a, b) if a != b else nn.Identity() for a, b in pairwise(sizes))
-        self.basis = nn.Conv2d(self.width, self.width, (height, breadth), groups=self.width, bias=False)
-        nn.init.normal_(self.basis.weight, std=(height * breadth) ** -0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stages[0](self.extract(x))
-        for joint, layers in zip(self.joints, self.stages[1:], strict=True):  # type: ignore[call-overload]
-            x = layers(joint(F.avg_pool2d(x, 2)))
-        # the full-window depthwise convolution as a sum: exact, and many times faster under double backward
-        return (x * self.basis.weight.squeeze(1)).sum((2, 3))
+def each(name: str, values: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """The values themselves. Raises UserError where they aren't `count` numbers from 1 on."""
+    if len(values) != count or min(values) < 1:
+        given = " ".join(map(str, values)) or "none"
+        raise UserError(f"net.{name}: {count} numbers from 1 on are needed, one for each size, not {given}")
+    return values
 
 
 @recipe("Huang, Gokaslan, Kuleshov & Tompkin 2024, arXiv:2501.05441")
@@ -112,7 +98,7 @@ def r3gan(
     *,
     latent: int = 64,
     width: int = 64,
-    family: Literal["r3gan", "dcgan", "resnet"] = "r3gan",
+    net: Networks = Networks(),
     batch: int = 64,
     critic_turns: int = 1,
     lr: float = 2e-4,
@@ -125,16 +111,54 @@ def r3gan(
 ) -> Plan:
     """Relativistic pairing GAN with R1 and R2 (gamma 1): stable without tricks, small residual networks.
 
-    `family` takes the networks of another recipe: those of dcgan are three to four times cheaper on a CPU.
+    `net` builds them as the paper does: `net.blocks` 2, `net.taps` 1 2 1, and a `width` of many hundreds.
     """
-    if family != "r3gan" or len(data.shape) == 1:
-        other: Family = "dcgan" if family == "r3gan" else family
-        G = generator(data, other, latent, width)
-        D = discriminator(data, other, width, stabilize, norm="none")
+    classes = classes_of(data, "r3gan with net.conditional") if net.conditional else 0
+    if net.family != "r3gan" or len(data.shape) == 1:
+        family: Family = "dcgan" if net.family == "r3gan" else net.family
+        G = classic_generator(data, family, latent, width, classes)
+        told: Any = "projection" if classes else "none"
+        D: nn.Module = classic_discriminator(
+            data, family, width, stabilize, classes=classes, conditioning=told, norm="none"
+        )
     else:
-        G = Generator(latent, data.shape, width)
-        # a layer of zeros has no spectral norm to be divided by
-        last = 0.1 if stabilize.spectral_norm else 0.0
-        D = finish(Body(seen_shape(data.shape, stabilize.packing), width, last=last), stabilize)
-    game = Classic(Sampler(G, latent), D, objectives.relativistic, stabilize, critic_turns=critic_turns)
+        shape = picture(data.shape)
+        stages = net.stages(width, shape)
+        G = Generator(latent, shape, stages, classes, net.embed or latent, **net.layers())
+        D = discriminator(shape, stages[::-1], classes, net, stabilize)
+    game = Classic(Sampler(G, latent, classes), D, objectives.relativistic, stabilize, critic_turns=critic_turns)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema, schedule)
+
+
+def discriminator(
+    shape: tuple[int, ...], stages: list[Stage], classes: int, net: Networks, stabilize: Stabilize
+) -> nn.Module:
+    """D of these stages. Raises UserError for remedies that leave no room for its labels."""
+    last = START if stabilize.spectral_norm else 0.0
+    body = Body(seen_shape(shape, stabilize.packing), stages, last=last, **net.layers())
+    if not classes:
+        return finish(body, stabilize)
+    if stabilize.packing > 1 or stabilize.minibatch != "none":
+        raise UserError(
+            "net.conditional: this D takes one picture with its label at a time: leave out stabilize.packing and "
+            "stabilize.minibatch"
+        )
+    D = Discriminator(body, classes, net.embed_d or body.width)
+    if stabilize.spectral_norm:
+        spectral_norm(D)
+    return D
+
+
+class FromBefore(Recipe):
+    """Also takes `family` beside the others, where runs and programs from before `net` have it."""
+
+    def arguments(self, given: dict[str, Any]) -> dict[str, Any]:
+        if "family" in given:
+            net = given.get("net", {})
+            net = asdict(net) if isinstance(net, Networks) else net
+            rest = {name: value for name, value in given.items() if name != "family"}
+            given = {**rest, "net": {**net, "family": given["family"]} if isinstance(net, dict) else net}
+        return super().arguments(given)
+
+
+REGISTRY["r3gan"] = FromBefore(**vars(REGISTRY["r3gan"]))

@@ -18,6 +18,7 @@ from mulligan.parts.samplers import Styles
 from mulligan.parts.stabilize import BY_DATA, Stabilize
 
 from .classic import Classic, picture, players
+from .labels import taken
 from .progressive import equalized
 
 DECAY = 0.01
@@ -90,6 +91,12 @@ class Networks:
     """Pictures whose standard deviation D sees (Karras et al. 2018)."""
     clamp: float = 256.0
     """Features never leave plus and minus this, so that bf16 holds them; 0: no bound."""
+    most_d: int = 0
+    """Feature maps of D at most; 0: as for G."""
+    base_d: int = 0
+    """The same for its feature maps × pixels of a side."""
+    layers_d: int = 0
+    """Depth of D's mapping of labels; 0: as for G."""
 
 
 @recipe("Karras, Laine, Aittala, Hellsten, Lehtinen & Aila 2020, arXiv:1912.04958; ADA: arXiv:2006.06676")
@@ -111,23 +118,23 @@ def stylegan2(
 
     `mixing` is how often two latents share a picture in training, `path` the weight of the path length (0: off).
     """
-    shape, classes = picture(data.shape), len(data.classes)
+    shape, labels = picture(data.shape), taken(data)
     size: dict[str, Any] = {"base": net.base, "most": net.most, "clamp": net.clamp or None}
     G = Generator(
-        Mapping(net.latent, classes, net.style, layers=net.layers),
+        Mapping(net.latent, labels.count, net.style, layers=net.layers),
         Synthesis(net.style, shape, architecture=net.generator, **size),
     )
-    D = discriminator(shape, classes, net, stabilize, **size)
-    game = StyleGAN2(Styles(G, net.latent, classes, mixing), D, stabilize, path, path_every=4)
+    D = discriminator(shape, labels.count, net, stabilize)
+    labels.told_apart(G, D)
+    styles = Styles(G, net.latent, labels.classes, mixing, labels.examples)
+    game = StyleGAN2(styles, D, stabilize, path, path_every=4)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema)
 
 
-def discriminator(
-    shape: tuple[int, ...], classes: int, net: Networks, stabilize: Stabilize, **size: Any
-) -> Discriminator:
+def discriminator(shape: tuple[int, ...], labels: int, net: Networks, stabilize: Stabilize) -> Discriminator:
     """D of StyleGAN2, which its successor keeps."""
     equalized(stabilize)
     return Discriminator(
-        shape, classes, architecture=net.discriminator, group=net.group, mapping={"layers": net.layers},
-        packing=stabilize.packing, **size,
+        shape, labels, architecture=net.discriminator, group=net.group, mapping={"layers": net.layers_d or net.layers},
+        packing=stabilize.packing, base=net.base_d or net.base, most=net.most_d or net.most, clamp=net.clamp or None,
     )  # fmt: skip

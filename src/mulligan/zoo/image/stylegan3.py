@@ -13,6 +13,7 @@ from mulligan.parts.stabilize import BY_DATA, Stabilize
 
 from . import stylegan2
 from .classic import picture, players
+from .labels import taken
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,15 @@ def stylegan3(
 
     The game is StyleGAN2's, without style mixing and path length.
     """
-    shape, classes = picture(data.shape), len(data.classes)
+    shape, labels = picture(data.shape), taken(data)
     turns, wide = net.kind == "R", 2 if net.kind == "R" else 1
     synthesis = Synthesis(
         net.style, shape, layers=net.depth, critical=net.critical, base=wide * 2 * net.base, most=wide * net.most,
         size=1 if turns else 3, radial=turns, clamp=net.clamp or None,
     )  # fmt: skip
-    G = Generator(Mapping(net.latent, classes, net.style, layers=net.layers, tracked=0.998), synthesis)
-    D = stylegan2.discriminator(
-        shape, classes, net, stabilize, base=net.base, most=net.most, clamp=net.clamp or None
-    )  # fmt: skip
-    game = stylegan2.StyleGAN2(Styles(G, net.latent, classes, 0.0), D, stabilize, path=0.0, path_every=1)
+    G = Generator(Mapping(net.latent, labels.count, net.style, layers=net.layers, tracked=0.998), synthesis)
+    D = stylegan2.discriminator(shape, labels.count, net, stabilize)
+    labels.told_apart(G, D)
+    styles = Styles(G, net.latent, labels.classes, 0.0, labels.examples)
+    game = stylegan2.StyleGAN2(styles, D, stabilize, path=0.0, path_every=1)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema)
