@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from mulligan.core.recipe import Plan
 from mulligan.core.stream import Stream
-from mulligan.parts import layout, winograd
+from mulligan.parts import filters, layout, winograd
 from mulligan.parts.filters import resampled
 from mulligan.parts.modulated import ACTIVATIONS, EPS, Conv, Dense, Modulated, ToPicture, grouped
 from mulligan.zoo import find
@@ -145,6 +145,10 @@ def written_down(evaluation: bool = False) -> None:
     """Put the operations as they are usually written in place of ours, in this process."""
     layout.fast_layout.__code__ = (lambda x: x).__code__  # wherever it has been imported to
     winograd.CHANNELS = 1 << 30
+    filters._product = lambda x: False  # 1×1 convolutions as convolutions
+    filters.fir = lambda x, taps, bias, stride: F.conv2d(  # type: ignore[assignment]
+        x, taps.expand(x.shape[1], 1, *taps.shape), bias, stride, groups=x.shape[1]
+    )
     convolve = grouped if evaluation else demodulated
 
     def dense(self: Dense, x: Tensor) -> Tensor:

@@ -24,13 +24,16 @@ from mulligan.edit.invert import invert
 from mulligan.edit.looks import Looks, critic, looks
 from mulligan.edit.search import psnr
 from mulligan.experiment import Described, Experiment
+from mulligan.metrics.lpips import lpips
 from mulligan.parts.stabilize import Stabilize
 from mulligan.zoo import find
 from mulligan.zoo.image.progressive import Growth
 from mulligan.zoo.image.stylegan2 import Networks
 
+from .test_lpips import HEADS, needs_heads, random_state
+
 QUICK: dict[str, Any] = {"steps": 12, "refine": 8, "starts": 16, "frames": 4}
-TINY: dict[str, Any] = {"net": Networks(latent=64, style=64, base=256, most=32), "stabilize": Stabilize(r1=1)}
+TINY: dict[str, Any] = {"net": Networks(latent=64, style=64, base=512, most=32), "stabilize": Stabilize(r1=1)}
 
 
 def fresh(path: Path, name: str, shape: tuple[int, ...] = (3, 32, 32), classes: int = 0, **given: Any) -> Experiment:
@@ -178,6 +181,21 @@ def test_without_a_discriminator_pixels_are_compared(tmp_path: Path):
         looks(run, "critic")
     with pytest.raises(UserError, match="--heads"):
         looks(run, "lpips")
+
+
+@needs_heads
+def test_lpips_compares_where_its_files_are_named(trained: Experiment, tmp_path: Path):
+    torch.save(random_state("squeeze"), tmp_path / "trunk.pth")
+    files: dict[str, Any] = {"trunk": tmp_path / "trunk.pth", "heads": HEADS / "v0.1_squeeze.pth"}
+    by = looks(trained, net="squeeze", **files)
+    assert by.name.startswith("pixels and distance_squeeze@")
+    x = trained.sample(2)
+    far = (by.of(x[:1]) - by.of(x[1:])).square().sum() - (x[0] - x[1]).square().mean()
+    expected = lpips("squeeze", **files, device=trained.device)(x[:1], x[1:])
+    assert far.item() == pytest.approx(0.1 * expected.item(), rel=1e-3)
+    found = invert(trained, x, by=by, **QUICK)
+    apart = [(by.of(x) - by.of(other)).square().sum(1) for other in (found.picture, x.flip(0))]
+    assert (apart[0] < apart[1] / 2).all()
 
 
 def test_the_rate_rises_and_falls():

@@ -157,15 +157,6 @@ def test_the_fused_and_the_plain_modulated_convolution_agree(
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
-def test_many_pixels_of_few_channels_take_weights_for_each_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[int] = []
-    monkeypatch.setattr(parts, "grouped", lambda x, *_, **__: taken.append(x.shape[1]) or x)
-    weight, style = torch.randn(2, 2, 3, 3), torch.ones(1, 2)
-    modulated(torch.randn(1, 2, 16, 16), weight, style, padding=1)
-    modulated(torch.randn(1, 2, 8, 8), weight, style, padding=1)
-    assert taken == [2]
-
-
 @pytest.mark.parametrize("shape", [(1, 4, 4), (2, 2, 6), (3, 16, 10), (2, 64, 34)])
 def test_winograd_is_the_convolution(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quick, "CHANNELS", 4)

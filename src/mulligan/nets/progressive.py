@@ -119,7 +119,7 @@ class Deviation(MinibatchStdDev):
     (N, C, H, W) -> (N, C + 1, H, W). A sample alone has none: 0.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
+    def appended(self, x: Tensor) -> Tensor:
         n = len(x)
         group = min(self.group or n, n)
         group = n if n % group else group
@@ -214,11 +214,6 @@ class Discriminator(nn.Module):
         return nn.Sequential(
             Conv(inputs, inputs, 3, leak, **layer), Conv(inputs, outputs, 3, leak, **layer), nn.AvgPool2d(2)
         )
-
-    @property
-    def separable(self) -> bool:
-        """Whether real and generated pictures may share one pass: not where samples of a batch see each other."""
-        return isinstance(self.deviation, nn.Identity)
 
     def features(self, x: Tensor, step: int | None = None, alpha: float = 1.0) -> Tensor:
         """(N, width), from which the logits are one layer away."""

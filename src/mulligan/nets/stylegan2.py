@@ -238,6 +238,8 @@ class Discriminator(nn.Module):
     With `packing` n samples are judged together (Lin et al. 2018): logits (N/n,), `shape` that of one picture.
     """
 
+    separable = True  # the deviation of batches that are side by side is that of each
+
     def __init__(
         self, shape: tuple[int, ...], labels: int = 0, *, base: int = 32_768, most: int = 512,
         architecture: Architecture = "resnet", act: str = "lrelu", taps: Sequence[float] | None = TAPS,
@@ -270,11 +272,6 @@ class Discriminator(nn.Module):
     @property
     def ending(self) -> Epilogue:
         return cast(Epilogue, self.get_submodule(self.last))
-
-    @property
-    def separable(self) -> bool:
-        """Whether real and generated pictures may share one pass: not where samples of a batch see each other."""
-        return isinstance(self.ending.mbstd, nn.Identity)
 
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """(N/packing, width), from which the logits are one layer away."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .fir import fir
 from .recording import recording
 from .winograd import suits, winograd
 
@@ -68,9 +69,8 @@ def filtered(
     taps: Tensor = (f * gain ** (f.dim() / 2)).to(x)
     taps = taps if flip else taps.flip(list(range(f.dim())))
     if f.dim() == 2:
-        return F.conv2d(x, taps.expand(channels, 1, *f.shape), bias, stride=(down_y, down_x), groups=channels)
-    x = F.conv2d(x, taps[None, None, :, None].expand(channels, 1, -1, 1), stride=(down_y, 1), groups=channels)
-    return F.conv2d(x, taps[None, None, None, :].expand(channels, 1, 1, -1), bias, stride=(1, down_x), groups=channels)
+        return fir(x, taps, bias, (down_y, down_x))
+    return fir(fir(x, taps[:, None], None, (down_y, 1)), taps[None], bias, (1, down_x))
 
 
 def around_up(f: Tensor | None, up: Pair, padding: Pair = 0) -> tuple[int, int, int, int]:

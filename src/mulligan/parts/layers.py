@@ -1,5 +1,7 @@
 """Layers and reshapes that several GANs share."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -71,13 +73,13 @@ class BatchNorm2d(nn.BatchNorm2d):
         return torch.cat([super(BatchNorm2d, self).forward(x) for x in input.chunk(self.batches)])
 
 
-def batch_norms(module: nn.Module) -> list[BatchNorm2d]:
+def batch_norms(module: nn.Module) -> list[Batched]:
     """All that `side_by_side` has to tell about the batches."""
-    return [layer for layer in module.modules() if isinstance(layer, BatchNorm2d)]
+    return [layer for layer in module.modules() if isinstance(layer, BatchNorm2d | MinibatchStdDev)]
 
 
 @contextmanager
-def side_by_side(norms: list[BatchNorm2d], batches: int) -> Iterator[None]:
+def side_by_side(norms: list[Batched], batches: int) -> Iterator[None]:
     """While it lasts, inputs are so many equal batches joined, and no batch sees the statistics of another."""
     for layer in norms:
         layer.batches = batches
@@ -160,14 +162,21 @@ class MinibatchStdDev(nn.Module):
 
     (N, F) -> (N, F + features), (N, C, H, W) -> (N, C + features, H, W): each is the mean over its part of the
     channels. Where N is no multiple of `group`, the largest divisor of N below takes its place; None is the whole
-    batch. Sample i shares its group with i + N/group, i + 2N/group, ...
+    batch. Sample i shares its group with i + N/group, i + 2N/group, ... Several batches `side_by_side` share none.
     """
+
+    batches = 1
 
     def __init__(self, group: int | None = 4, features: int = 1) -> None:
         super().__init__()
         self.group, self.features = group, features
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.batches == 1:
+            return self.appended(x)
+        return torch.cat([self.appended(batch) for batch in x.chunk(self.batches)])
+
+    def appended(self, x: Tensor) -> Tensor:
         n = len(x)
         group = next(g for g in range(min(self.group or n, n), 0, -1) if n % g == 0)
         y = x.reshape(group, n // group, self.features, -1)
@@ -175,6 +184,10 @@ class MinibatchStdDev(nn.Module):
         deviation = ((y - y.mean(0)).square().mean(0) + 1e-8).sqrt().mean(2)
         plane = deviation.repeat(group, 1).view(n, -1, *(1,) * (x.dim() - 2)).expand(n, -1, *x.shape[2:])
         return torch.cat([x, plane], 1)
+
+
+Batched = BatchNorm2d | MinibatchStdDev
+"""Layers that compare the samples of a batch."""
 
 
 class SpectralNorm(nn.Module):

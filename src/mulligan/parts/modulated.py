@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from .bent import bent
 from .filters import TAPS, Pair, kernel, resampled
-from .recording import recording
 
 Activation = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
@@ -29,8 +28,6 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
 SCALABLE = {"linear": 1.0, "relu": 0.0, "lrelu": 0.2}
 """Activations that a gain may come before, with their slope below 0: a factor of the weights costs no pass over x."""
 EPS = 1e-8
-MANY = 64
-"""Pixels for each channel from which weights for each sample are less work than scaling pictures twice."""
 
 
 def activated(
@@ -68,14 +65,9 @@ def modulated(
     """x (N, C, H, W) convolved with weights of its own per sample, w' = s w / |s w| (Karras et al. 2020b, eq. 1 and 3).
 
     weight (O, C, k, k), style (N, C). Scaling weights by input is scaling the input, and dividing them by output is
-    dividing the output, so no sample needs weights of its own; their norm is a product of matrices. Many pixels of few
-    channels are the exception: there the weights are smaller than the pictures. `gain` is a factor of the result, to
-    which `noise` and a bias that broadcasts are added.
+    dividing the output, so no sample needs weights of its own; their norm is a product of matrices. `gain` is a factor
+    of the result, to which `noise`, anything that broadcasts, is added.
     """
-    if x.shape[2] * x.shape[3] >= MANY * x.shape[1] and not recording():
-        return grouped(
-            x, weight, style, noise=noise, up=up, padding=padding, f=f, flip=flip, demodulate=demodulate, gain=gain
-        )  # fmt: skip
     weight = weight.to(x.dtype)
     y = resampled(x * style.to(x.dtype)[:, :, None, None], weight, f, up, padding=padding, flip=flip)
     if demodulate:

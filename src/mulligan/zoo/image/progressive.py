@@ -100,7 +100,7 @@ class Grown(Growing):
 class Seen(Growing):
     """D: it makes whatever is larger than the size of now smaller."""
 
-    separable = False
+    separable = True  # the deviation of batches that are side by side is that of each
 
     def __init__(self, net: Discriminator, height: int, ups: int, packing: int = 1) -> None:
         super().__init__(net, height, ups)

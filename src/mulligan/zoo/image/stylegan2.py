@@ -14,6 +14,7 @@ from mulligan.core.game import Batch, Turn
 from mulligan.core.recipe import Plan, Shape, recipe
 from mulligan.nets.stylegan2 import Discriminator, Generator, Mapping, Synthesis
 from mulligan.parts import objectives
+from mulligan.parts.layout import fast_weights
 from mulligan.parts.samplers import Styles
 from mulligan.parts.stabilize import BY_DATA, Stabilize
 
@@ -127,6 +128,8 @@ def stylegan2(
     D = discriminator(shape, labels.count, net, stabilize)
     labels.told_apart(G, D)
     styles = Styles(G, net.latent, labels.classes, mixing, labels.examples)
+    fast_weights(G)
+    fast_weights(D)
     game = StyleGAN2(styles, D, stabilize, path, path_every=4)
     return Plan(game, players(stabilize, lr, lr_d, betas), batch, images, ema)
 
