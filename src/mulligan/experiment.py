@@ -42,8 +42,8 @@ class Described:
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Described:
         """From `data` in `recipe.json`."""
+        shape, classes, columns = tuple(facts["shape"]), tuple(facts["classes"]), tuple(facts.get("columns", ()))
         scaling, examples = (tuple(tuple(row) for row in facts.get(key, ())) for key in ("scaling", "examples"))
-        columns, shape, classes = tuple(facts.get("columns", ())), tuple(facts["shape"]), tuple(facts["classes"])
         return cls(shape, classes, int(facts["count"]), columns, scaling, examples)
 
 

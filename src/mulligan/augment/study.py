@@ -29,7 +29,7 @@ from .arms import ARMS, WITH, run_arm
 from .setting import Setting, check_folder, settle
 from .task import ONE_WAY, Task, open_task
 
-LABELLED = ("cgan", "acgan", "projection")  # recipes of the house that are told which class to make
+LABELLED = ("cgan", "acgan", "projection", "biggan", "sagan")  # recipes of the house that are told which class to make
 SMALL: dict[str, Any] = {
     "width": 16, "batch": 32, "critic_turns": 1, "lr": 2e-3, "betas": (0.0, 0.99), "schedule": "cosine",
     "images": 200_000, "stabilize": {"r1": 0.3, "lazy": 4},

@@ -17,10 +17,11 @@ from mulligan.parts.samplers import WIDEST, Sampler
 
 PLAIN: dict[type, type] = {
     convolve.Conv2d: nn.Conv2d, convolve.ConvTranspose2d: nn.ConvTranspose2d, layers.Linear: nn.Linear,
-    layers.Chain: nn.Sequential, spectral.Conv2d: nn.Conv2d, spectral.Linear: nn.Linear,
-    spectral.Embedding: nn.Embedding,
+    layers.Chain: nn.Sequential,
 }  # fmt: skip
-"""Layers that choose the quicker way by the size of their input, or work their weights out anew, and what they are."""
+"""Layers that choose the quicker way by the size of their input, and what they are."""
+WEIGHTED = (nn.Conv2d, nn.Linear, nn.Embedding)
+"""What layers with a spectral norm are, once it is worked out."""
 
 
 class Shipped(nn.Module):
@@ -49,6 +50,8 @@ def plain_twin(sampler: Any) -> Any:
         if isinstance(module, spectral.Normalized):
             module.weight = nn.Parameter(module.normalized().detach(), requires_grad=False)
             module._buffers.clear()
+            plain: Any = next(kind for kind in type(module).__mro__ if kind in WEIGHTED)
+            module.__class__ = plain
         module.__class__ = PLAIN.get(type(module), type(module))
         _fix_numbers(module)
     return twin

@@ -100,7 +100,7 @@ def _couples(layer: nn.Module) -> bool:
     """Whether it lets samples of a batch see each other; a batch norm with running statistics only while training."""
     if isinstance(layer, nn.modules.batchnorm._BatchNorm):
         return not isinstance(layer, BatchNorm2d)
-    return isinstance(layer, MinibatchDiscrimination | MinibatchStdDev)
+    return isinstance(layer, MinibatchDiscrimination)
 
 
 def _minibatch(name: str | None, width: int) -> tuple[nn.Module | None, int]:

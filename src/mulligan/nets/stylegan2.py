@@ -67,6 +67,7 @@ class Mapping(nn.Module):
         w = torch.cat(inputs, 1)
         for i in range(self.layers):
             w = self.get_submodule(f"fc{i}")(w)
+        w = full(w)
         if track and self.tracked:
             self.w_avg.copy_(w.detach().mean(0).lerp(self.w_avg, self.tracked))
         return self.truncated(w[:, None].expand(-1, self.count, -1), psi, cutoff) if self.count else w

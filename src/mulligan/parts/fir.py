@@ -16,12 +16,12 @@ Stride = tuple[int, int]
 def fir(x: Tensor, taps: Tensor, bias: Tensor | None = None, stride: Stride = (1, 1)) -> Tensor:
     """x (N, C, H, W) correlated with taps (h, w), and a bias for each channel; taps are constants."""
     if recording() or not (torch.is_grad_enabled() and x.requires_grad):
-        return F.conv2d(x, _each(taps, x.shape[1]), bias, stride, groups=x.shape[1])
+        return F.conv2d(x, _each(taps, x), bias, stride, groups=x.shape[1])
     return _Fir.apply(x, taps, bias, stride)
 
 
-def _each(taps: Tensor, channels: int) -> Tensor:
-    return taps.expand(channels, 1, *taps.shape)
+def _each(taps: Tensor, x: Tensor) -> Tensor:
+    return taps.to(x.dtype).expand(x.shape[1], 1, *taps.shape)  # on the way back, x has what autocast made of it
 
 
 class _Fir(torch.autograd.Function):
@@ -29,7 +29,7 @@ class _Fir(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, taps: Tensor, bias: Tensor | None, stride: Stride) -> Tensor:
         ctx.save_for_backward(taps)
         ctx.stride, ctx.size = stride, x.shape[2:]
-        return F.conv2d(x, _each(taps, x.shape[1]), bias, stride, groups=x.shape[1])
+        return F.conv2d(x, _each(taps, x), bias, stride, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
@@ -46,9 +46,7 @@ class _Spread(torch.autograd.Function):
         ctx.save_for_backward(taps)
         ctx.stride = stride
         rest = [n - (m - 1) * s - k for n, m, s, k in zip(size, y.shape[2:], stride, taps.shape, strict=True)]
-        return F.conv_transpose2d(
-            y, _each(taps, y.shape[1]), None, stride, output_padding=(rest[0], rest[1]), groups=y.shape[1]
-        )
+        return F.conv_transpose2d(y, _each(taps, y), None, stride, output_padding=(rest[0], rest[1]), groups=y.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:

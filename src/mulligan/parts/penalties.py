@@ -27,7 +27,7 @@ def interpolate(real: Tensor, fake: Tensor, alpha: Tensor | None = None) -> Tens
     """alpha * real + (1 - alpha) * fake with one alpha per sample: (N,) or (N, 1, ...), uniform where none is given."""
     if real.shape != fake.shape:
         raise ValueError(f"cannot interpolate between real {tuple(real.shape)} and fake {tuple(fake.shape)}")
-    real, fake = real.detach(), fake.detach()
+    real, fake = real.detach(), fake.detach().to(real.dtype)
     return torch.lerp(fake, real, _per_sample(alpha, real))
 
 

@@ -12,6 +12,7 @@ from mulligan.core.recipe import Plan, Shape, recipe
 from mulligan.nets.progressive import LEAK
 from mulligan.nets.stylegan1 import Discriminator, Generator, Mapping, Synthesis
 from mulligan.parts import objectives
+from mulligan.parts.modulated import full
 from mulligan.parts.samplers import Styles
 from mulligan.parts.stabilize import Stabilize
 
@@ -48,7 +49,7 @@ class Styled(Growing):
         `psi` pulls w towards its average, in the first `cutoff` layers (appendix B); `track` moves the average.
         """
         mapping, synthesis = self._parts
-        w = mapping(z)
+        w = full(mapping(z))
         if track:
             self.w_avg.copy_(w.detach().mean(0).lerp(self.w_avg, DECAY))
         count = 2 * self.now[0] + 2 if self.training else synthesis.count
