@@ -12,6 +12,7 @@ import torch
 import mulligan
 from mulligan.core.errors import UserError
 from mulligan.parts.freezing import freeze
+from mulligan.weights.bring import bring
 from mulligan.zoo import find
 
 from . import helpers
@@ -99,6 +100,11 @@ def test_an_official_pickle_gives_both_networks(tmp_path: Path, capsys: pytest.C
     mulligan.train("stylegan2", data, start_from=file, freeze_d=1, batch=4, images=4, out=tmp_path / "run")
     said = capsys.readouterr().err
     assert said.count("tensors loaded (100 % of its numbers)") == 2, said
+    imported = bring(file, tmp_path / "imported")
+    with pytest.raises(UserError, match="holds imported weights, and stays as it is: start from them with --from"):
+        mulligan.train("stylegan2", data, out=imported.path, batch=4, images=4)
+    mulligan.train("stylegan2", data, start_from=imported.path, batch=4, images=4, out=tmp_path / "second")
+    assert capsys.readouterr().err.count("tensors loaded (100 % of its numbers)") == 2
 
 
 def test_wrong_beginnings_are_refused_and_leave_nothing(origin: Path, tmp_path: Path) -> None:
