@@ -22,7 +22,7 @@ TARGET, FEW = 0.6, 200
 NEAR, LITTLE, MUCH = 0.1, 0.1, 0.2
 """How far the mean of r_t may be from its target; p at most on plenty and at least on few pictures, at the end."""
 SIZE: dict[str, Any] = {
-    "width": 16, "batch": 32, "lr": 5e-4, "stabilize": {"ada": TARGET, "r1": 1.0, "lazy": 4},
+    "width": 16, "batch": 32, "lr": 5e-4, "stabilize": {"ada": TARGET, "r1": 0.02, "lazy": 4},
 }  # fmt: skip
 
 
