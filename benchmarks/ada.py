@@ -1,7 +1,7 @@
 """ADA on few and on plenty of pictures: how often it augments, and whether D stays as sure as it should.
 
-Small networks of DCGAN on MNIST at 28 pixels: 200 pictures and 60,000. p must rise on the few and stay near 0 on many;
-r_t, the mean sign of D at real pictures, is told of the second half of the run with the few.
+Small networks of StyleGAN2 on MNIST at 28 pixels: 200 pictures and 60,000. p must rise on the few and stay near 0
+on the many; r_t, the mean sign of D at real pictures, is told of the second half of the run with the few.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ TARGET, FEW = 0.6, 200
 NEAR, LITTLE, MUCH = 0.1, 0.1, 0.2
 """How far the mean of r_t may be from its target; p at most on plenty and at least on few pictures, at the end."""
 SIZE: dict[str, Any] = {
-    "width": 16, "batch": 32, "lr": 5e-4, "stabilize": {"ada": TARGET, "r1": 0.02, "lazy": 4},
+    "net": {"latent": 64, "style": 64, "base": 512, "most": 48}, "batch": 16, "path": 0.0,
+    "stabilize": {"ada": TARGET, "r1": 0.1, "lazy": 16},
 }  # fmt: skip
 
 
 def played(source: Source, images: int, seed: int, folder: Path) -> list[dict[str, Any]]:
     """The lines of the log of a run."""
     run = mulligan.train(
-        "dcgan", source, out=folder, images=images, seed=seed, doctor=False, log_every=images // 60, **SIZE
+        "stylegan2", source, out=folder, images=images, seed=seed, doctor=False, log_every=images // 60, **SIZE
     )
     return [row for row in run.rows() if "ada_p" in row]
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--images", type=int, default=60_000)
+    options.add_argument("--images", type=int, default=40_000)
     options.add_argument("--seeds", type=int, default=3)
     given = options.parse_args()
     torch.set_num_threads(given.threads)
