@@ -6,6 +6,7 @@ sheet of each goes to docs/shelf/, and a table to docs/shelf.md. `--only stylega
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -96,15 +97,23 @@ def train(case: Case, folder: Path) -> dict[str, Any]:
     SHEETS.mkdir(exist_ok=True)
     run.media.sheet(run.sample(64, seed=1), SHEETS / f"{case.name}.png")
     rows = [row for row in run.rows() if "seconds" in row]
-    word = subprocess.run(
+    said = subprocess.run(
         [sys.executable, "-m", "mulligan", "diagnose", str(out)], capture_output=True, text=True, env=environment,
         check=False,
-    ).stdout.splitlines()  # fmt: skip
-    print(f"{case.name}: {rows[-1]['seconds'] / 60:.0f} min; {word[0] if word else ''}", flush=True)
+    ).stdout  # fmt: skip
+    word = verdict(said)
+    print(f"{case.name}: {rows[-1]['seconds'] / 60:.0f} min; {word}", flush=True)
     return {
         "images": rows[-1]["images"], "minutes": round(rows[-1]["seconds"] / 60, 1),
-        "doctor": word[0] if word else "", "command": "mulligan " + " ".join(map(shown, case.command(Path("OUT")))),
+        "doctor": word, "command": "mulligan " + " ".join(map(shown, case.command(Path("OUT")))),
     }  # fmt: skip
+
+
+def verdict(said: str) -> str:
+    """The first words of the doctor, which may go over lines."""
+    first, *rest = said.splitlines() or [""]
+    more = itertools.takewhile(lambda line: line.startswith(" "), rest)
+    return " ".join([first.removeprefix("verdict"), *more]).replace("  ", " ").strip()
 
 
 def faces(folder: Path) -> None:
