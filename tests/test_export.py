@@ -27,8 +27,9 @@ from mulligan.export.plain import plain_twin, shortened
 from mulligan.parts.samplers import Sampler
 from mulligan.weights.bring import bring
 from mulligan.zoo import SHELF, find
+from tests.parity.fixture import fixture
 
-from .test_import_nvidia import PICTURES, fixture, written
+from .test_import_nvidia import PICTURES, written
 from .test_recipes import small
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")

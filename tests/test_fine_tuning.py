@@ -14,10 +14,11 @@ from mulligan.core.errors import UserError
 from mulligan.parts.freezing import freeze
 from mulligan.weights.bring import bring
 from mulligan.zoo import find
+from tests.parity.fixture import fixture
 
 from . import helpers
 from .official_pickles import pickled
-from .test_import_nvidia import built, fixture
+from .test_import_nvidia import built
 from .test_recipes import NAMES, pictures, small
 
 SIZE = {"net": {"latent": 6, "style": 6, "most": 4, "base": 32}, "batch": 4}

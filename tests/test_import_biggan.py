@@ -18,18 +18,10 @@ from mulligan.nets.biggan_hub import Step
 from mulligan.weights.biggan_hf_found import right, whole
 from mulligan.weights.bring import bring
 from tests.parity.compare import compare
-from tests.parity.fixture import Fixture
+from tests.parity.fixture import Fixture, fixture
 
-PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
 OFFICIAL = ["biggan_generator_hier_shared", "biggan_generator_plain", "biggandeep_generator"]
 State = dict[str, Tensor]
-
-
-def fixture(name: str) -> Fixture:
-    path = PARITY / f"{name}.npz"
-    if not path.exists():
-        pytest.skip(f"the parity fixture {path.name} is not beside this checkout")
-    return Fixture(path)
 
 
 def saved(path: Path, state: State, config: dict[str, Any] | None = None) -> Path:

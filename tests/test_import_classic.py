@@ -18,18 +18,10 @@ from mulligan.weights import mimicry
 from mulligan.weights.bring import bring
 from mulligan.zoo import find
 from tests.parity.compare import compare
-from tests.parity.fixture import Fixture
+from tests.parity.fixture import Fixture, fixture
 
-PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
 MIMICRY = {"mimicry_sngan32": "sngan", "mimicry_wgan_gp32": "sngan", "mimicry_cgan_pd32": "projection"}
 State = dict[str, Tensor]
-
-
-def fixture(name: str) -> Fixture:
-    path = PARITY / f"{name}.npz"
-    if not path.exists():
-        pytest.skip(f"the parity fixture {path.name} is not beside this checkout")
-    return Fixture(path)
 
 
 def imported(tensors: Any, folder: Path) -> Experiment:

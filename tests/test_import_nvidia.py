@@ -14,11 +14,10 @@ import mulligan
 from mulligan import UserError
 from mulligan.weights.bring import bring
 from tests.parity.compare import compare
-from tests.parity.fixture import Fixture
+from tests.parity.fixture import Fixture, fixture
 
 from .official_pickles import Persistent, pickled
 
-PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
 PICTURES = {
     "sg2ada_generator_skip": ("img_psi07_const", 0.7),
     "sg2ada_generator_orig_uncond": ("img_const", 1.0),
@@ -46,13 +45,6 @@ def built(state: dict[str, Tensor], **arguments: Any) -> Generator:
         else:
             module.register_buffer(last, value)
     return root
-
-
-def fixture(name: str) -> Fixture:
-    path = PARITY / f"{name}.npz"
-    if not path.exists():
-        pytest.skip(f"the parity fixture {path.name} is not beside this checkout")
-    return Fixture(path)
 
 
 def written(path: Path, f: Fixture, **more: Any) -> Path:

@@ -18,9 +18,8 @@ from mulligan import UserError
 from mulligan.experiment import Experiment
 from mulligan.weights.bring import bring
 from tests.parity.compare import compare
-from tests.parity.fixture import Fixture
+from tests.parity.fixture import Fixture, fixture
 
-PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
 NAMES = ["r3gan_uncond", "r3gan_cond"]
 State = dict[str, Tensor]
 Pickled = Callable[[Any], bytes]
@@ -48,13 +47,6 @@ def built(state: State) -> Generator:
         else:
             module.register_parameter(last, nn.Parameter(value))
     return root
-
-
-def fixture(name: str) -> Fixture:
-    path = PARITY / f"{name}.npz"
-    if not path.exists():
-        pytest.skip(f"the parity fixture {path.name} is not beside this checkout")
-    return Fixture(path)
 
 
 @pytest.fixture

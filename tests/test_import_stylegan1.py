@@ -16,19 +16,11 @@ from mulligan.weights import stylegan1
 from mulligan.weights.bring import bring, recognise
 from mulligan.weights.reading import read
 from tests.parity.compare import compare
-from tests.parity.fixture import Fixture
+from tests.parity.fixture import Fixture, fixture
 
 from .official_pickles import BaseConfig, saved
 
-PARITY = Path(__file__).resolve().parents[2] / "shared" / "parity"
 State = dict[str, Tensor]
-
-
-def fixture(name: str) -> Fixture:
-    path = PARITY / f"{name}.npz"
-    if not path.exists():
-        pytest.skip(f"the parity fixture {path.name} is not beside this checkout")
-    return Fixture(path)
 
 
 def written(path: Path, value: Any) -> Path:

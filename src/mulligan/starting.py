@@ -96,17 +96,18 @@ class Start:
                 flat[name] = value
         return recipe.arguments(nest(flat))
 
+    @property
+    def picture(self) -> tuple[int, ...]:
+        """(C, H, W) of the weights' pictures; empty where there are none."""
+        return self.origin.shape if self.origin is not None and len(self.origin.shape) == 3 else ()
+
     def size(self, asked: tuple[int, int] | None) -> tuple[int, int] | None:
         """The size of pictures: that of the weights, where no other is asked for."""
-        if asked is not None or self.origin is None or len(self.origin.shape) != 3:
-            return asked
-        return self.origin.shape[1], self.origin.shape[2]
+        return asked if asked is not None or not self.picture else (self.picture[1], self.picture[2])
 
     def channels(self, asked: int | None) -> int | None:
         """Their channels, likewise."""
-        return (
-            asked if asked is not None or self.origin is None or len(self.origin.shape) != 3 else self.origin.shape[0]
-        )
+        return asked if asked is not None or not self.picture else self.picture[0]
 
     def prepare(self, game: Game, shape: tuple[int, ...], fresh: bool) -> None:
         """Put the weights into a game that starts, and freeze D's first layers.

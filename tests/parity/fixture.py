@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"
+
 
 class Unusable(Exception):
     """The file can't be checked: missing, broken, or of a project without an adapter yet."""
@@ -58,3 +60,13 @@ class Fixture:
     @property
     def expected(self) -> list[str]:
         return [key for key in self.arrays if key.split("/")[0] in ("out", "loss", "grad", "after", "mid")]
+
+
+def fixture(name: str) -> Fixture:
+    """A fixture beside this checkout; a test without it is left out."""
+    import pytest
+
+    path = PARITY / f"{name}.npz"
+    if not path.exists():
+        pytest.skip(f"the parity fixture {path.name} is not beside this checkout")
+    return Fixture(path)
