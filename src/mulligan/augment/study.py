@@ -16,7 +16,7 @@ from mulligan.core.checkpoints import append_line, read_lines, write_whole
 from mulligan.core.engine import pick_device
 from mulligan.core.errors import UserError
 from mulligan.core.progress import duration
-from mulligan.core.recipe import Recipe
+from mulligan.core.recipe import Recipe, flatten, nest
 from mulligan.core.run import Run
 from mulligan.experiment import Described
 from mulligan.media.image import to_uint8
@@ -31,8 +31,8 @@ from .task import ONE_WAY, Task, open_task
 
 LABELLED = ("cgan", "acgan", "projection", "biggan", "sagan")  # recipes of the house that are told which class to make
 SMALL: dict[str, Any] = {
-    "width": 16, "batch": 32, "critic_turns": 1, "lr": 2e-3, "betas": (0.0, 0.99), "schedule": "cosine",
-    "images": 200_000, "stabilize": {"r1": 0.3, "lazy": 4},
+    "width": 16, "net.width": 16, "batch": 32, "critic_turns": 1, "lr": 2e-3, "lr_d": None, "betas": (0.0, 0.99),
+    "schedule": "cosine", "images": 200_000, "stabilize.r1": 0.3, "stabilize.lazy": 4,
 }  # fmt: skip
 """In place of the papers' settings: good for pictures of about 28 pixels within minutes on one CPU core."""
 SHOWN = 50  # generated pictures on a sheet, and as many real ones at most
@@ -72,7 +72,7 @@ def augment(
         if value is not None and value < 1:
             raise UserError(f"--{name} {value}: at least 1")
     made, where = find(recipe), pick_device(device)
-    chosen = made.arguments({**usual(made), **arguments})
+    chosen = made.arguments(usual(made, arguments))
     options = {"size": parse_size(size), "channels": channels, "root": data_root, "cache": cache}
     task = open_task(data, rare, keep, test, seed, options)
     check_conditional(made, task, chosen)
@@ -98,11 +98,11 @@ def augment(
             raise UserError(run.refused(error)) from error
 
 
-def usual(recipe: Recipe) -> dict[str, Any]:
-    """Arguments of a recipe that a study takes where none are given."""
-    known = {parameter.name for parameter in recipe.parameters()}
+def usual(recipe: Recipe, given: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Arguments of a recipe that a study takes where none are given, and what is given."""
+    known = flatten(recipe.defaults())
     chosen = SMALL if recipe.spec in LABELLED else {"images": SMALL["images"]}
-    return {name: value for name, value in chosen.items() if name in known}
+    return nest({name: value for name, value in chosen.items() if name in known} | flatten(given or {}))
 
 
 def check_conditional(recipe: Recipe, task: Task, arguments: dict[str, Any]) -> None:
