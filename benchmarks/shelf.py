@@ -69,7 +69,7 @@ CASES = (
     case("stylegan2", "mnist", 60_000, *STYLES),
     case("biggan", "mnist", 40_000, "--net.width", "8", "--lr", "4e-4"),
     case("stylegan2", "faces", 60_000, *STYLES, *ADA),
-    case("r3gan", "mnist", 30_000, "--width", "32", "--lr", "1e-3"),
+    case("r3gan", "mnist", 100_000, "--width", "32", "--lr", "1e-3"),
     case("progressive", "mnist", 60_000, "--latent", "64", "--growth.most", "48", "--growth.base", "512"),
     case("stylegan", "mnist", 60_000, *STYLES),
     case("fastgan", "mnist", 40_000, "--net.width", "8", "--net.most", "64", "--lr", "5e-4"),

@@ -17,6 +17,7 @@ from mulligan.nets.progressive import Deviation
 from mulligan.nets.stylegan1 import Grow, Shrink
 from mulligan.nets.stylegan2 import Block, Epilogue, SynthesisBlock
 from mulligan.nets.stylegan3 import Synthesis as AliasFree
+from mulligan.parts import banded
 from mulligan.parts import modulated as parts
 from mulligan.parts import winograd as quick
 from mulligan.parts.ada import AUGMENTATIONS, Augment
@@ -24,7 +25,8 @@ from mulligan.parts.alias_free import filtered_lrelu, lowpass, styled
 from mulligan.parts.attention import SelfAttention
 from mulligan.parts.bent import bent
 from mulligan.parts.conditional_norm import AffineNorm
-from mulligan.parts.filters import TAPS, filtered, kernel, resampled
+from mulligan.parts.filters import TAPS, Pair, filtered, kernel, resampled
+from mulligan.parts.layout import fast_slope
 from mulligan.parts.modulated import Conv, Dense, Modulated, ToPicture, grouped, modulated
 
 F64 = torch.float64
@@ -125,6 +127,53 @@ def test_second_derivatives_of_whole_blocks() -> None:
     )
     assert torch.autograd.gradgradcheck(charged, (draw(4, 1, 4, 4),), atol=1e-5)
     assert torch.autograd.gradgradcheck(free, (draw(1, free.count if hasattr(free, "count") else 4, 3),), atol=1e-4)
+
+
+PLACES = [  # up, down, padding
+    (1, 1, 0), (1, 1, 5), (2, 1, (6, 5)), (1, 2, (3, 4, 5, 6)), (2, 2, 4), (4, 1, (-2, 3, 7, -1)), ((2, 1), (1, 3), 6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("up", "down", "padding"), PLACES)
+@pytest.mark.parametrize("channels", [3, banded.FEW])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_banded_product_is_the_convolution(
+    up: Pair, down: Pair, padding: Pair, channels: int, layout: torch.memory_format, flip: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    taps, bias = draw(9).detach(), draw(channels)
+
+    def play() -> list[Tensor]:
+        torch.manual_seed(1)
+        x = draw(2, channels, 9, 12).detach().contiguous(memory_format=layout).requires_grad_()
+        y = filtered(x, taps, up, down, padding, flip, 2.0, bias)
+        (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
+        return [y, slope, *torch.autograd.grad(slope.square().sum(), (x, bias))]
+
+    quick = play()
+    monkeypatch.setattr(banded, "suits", lambda x: False)
+    for one, other in zip(quick, play(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_half_precision_and_large_pictures_are_convolved() -> None:
+    small = torch.zeros(1, 1, 8, 8)
+    assert banded.suits(small)
+    assert not banded.suits(small.bfloat16())
+    assert not banded.suits(torch.zeros(1, 1, 1, banded.MOST + 1))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not banded.suits(small)
+
+
+def test_slopes_reach_the_convolution_in_its_layout() -> None:
+    """However they come: those of a sum have none of their own."""
+    x = torch.randn(2, 8, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_()
+    y, seen = fast_slope(x), list[Tensor]()
+    x.register_hook(seen.append)
+    assert torch.equal(y, x)
+    y.backward(torch.randn(2, 8, 8, 8))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_second_derivatives_through_the_augmentations() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from . import banded
 from .fir import fir
 from .recording import recording
 from .winograd import suits, winograd
@@ -58,17 +59,21 @@ def filtered(
     """
     (up_x, up_y), (down_x, down_y), (left, right, top, bottom) = pair(up), pair(down), four(padding)
     n, channels, height, width = x.shape
+    bias = None if bias is None else bias.to(x.dtype)
+    taps = None if f is None else (f * gain ** (f.dim() / 2)).to(x)
+    taps = taps if taps is None or flip else taps.flip(list(range(taps.dim())))
+    if taps is not None and taps.dim() == 1 and banded.suits(x):
+        rows = banded.banded(taps, height, up_y, down_y, top, bottom)
+        x = banded.along(x, rows, banded.banded(taps, width, up_x, down_x, left, right))
+        return x if bias is None else x + bias[:, None, None]
     if up_x > 1 or up_y > 1:
         x = F.pad(x.reshape(n, channels, height, 1, width, 1), (0, up_x - 1, 0, 0, 0, up_y - 1))
         x = x.reshape(n, channels, height * up_y, width * up_x)
     x = F.pad(x, (left, right, top, bottom)) if any((left, right, top, bottom)) else x
-    bias = None if bias is None else bias.to(x.dtype)
-    if f is None:
+    if taps is None:
         x = (x * gain if gain != 1 else x)[:, :, ::down_y, ::down_x]
         return x if bias is None else x + bias[:, None, None]
-    taps: Tensor = (f * gain ** (f.dim() / 2)).to(x)
-    taps = taps if flip else taps.flip(list(range(f.dim())))
-    if f.dim() == 2:
+    if taps.dim() == 2:
         return fir(x, taps, bias, (down_y, down_x))
     return fir(fir(x, taps[:, None], None, (down_y, 1)), taps[None], bias, (1, down_x))
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .bent import bent
 from .filters import TAPS, Pair, kernel, resampled
+from .layout import fast_slope
 
 Activation = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
@@ -69,7 +70,7 @@ def modulated(
     of the result, to which `noise`, anything that broadcasts, is added.
     """
     weight = weight.to(x.dtype)
-    y = resampled(x * style.to(x.dtype)[:, :, None, None], weight, f, up, padding=padding, flip=flip)
+    y = fast_slope(resampled(x * style.to(x.dtype)[:, :, None, None], weight, f, up, padding=padding, flip=flip))
     if demodulate:
         power = weight.square().sum((2, 3)).t()
         factors = (style.square() @ power + EPS).rsqrt().mul(gain).to(y.dtype)[:, :, None, None]
