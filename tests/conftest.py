@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from mulligan.media import curves
+
 from . import helpers
+
+DRAW = curves.draw_apart
 
 torch.set_num_threads(1)
 
@@ -22,6 +26,19 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> None:
     home = tmp_path_factory.mktemp("home")
     os.environ["MULLIGAN_CACHE"] = str(home / "cache")
     os.environ["XDG_CONFIG_HOME"] = str(home / "config")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_curves() -> Iterator[None]:
+    """They take longer to draw than most runs here: a test that looks at them asks for `drawn`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "draw_apart", lambda *_: None)
+        yield
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "draw_apart", DRAW)
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,6 @@ COUNT = BLOCK + 20
 def trained(folder: Path, name: str) -> Experiment:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mulligan.job.previewer", lambda *_: None)
-        patch.setattr("mulligan.media.curves.draw", lambda rows, path: path)
         mulligan.train(name, "digits", images=8, batch=4, width=4, latent=4, doctor=False, device="cpu", out=folder)
     return mulligan.load(folder, "cpu")
 

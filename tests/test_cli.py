@@ -310,6 +310,7 @@ def test_help_names_every_command(words: list[str], capsys: pytest.CaptureFixtur
     assert all(f"  {name} " in text for name in COMMANDS)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_run_from_the_first_word_to_the_last_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     main(["train", "dcgan", "--data", "digits", *TINY, "--images", "64", "--sample-every", "32"])
     said = capsys.readouterr()

@@ -28,7 +28,6 @@ HEADER = "file,smiling,age,colour"
 @pytest.fixture(autouse=True)
 def quick(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MULLIGAN_CACHE", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr("mulligan.media.curves.draw_apart", lambda *_: None)
 
 
 @pytest.fixture

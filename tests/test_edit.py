@@ -48,7 +48,6 @@ def runs(folder: Path) -> Any:
         if name not in made:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("mulligan.job.previewer", lambda *_: None)
-                patch.setattr("mulligan.media.curves.draw", lambda rows, path: path)
                 data, out = "digits", folder / name
                 mulligan.train(name, data, images=8, doctor=False, device="cpu", out=out, **TINY[name])
             made[name] = mulligan.load(out, "cpu")

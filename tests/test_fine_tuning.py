@@ -24,11 +24,6 @@ from .test_recipes import NAMES, pictures, small
 SIZE = {"net": {"latent": 6, "style": 6, "most": 4, "base": 32}, "batch": 4}
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mulligan.media.curves.draw", lambda rows, path: path)
-
-
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("origin")

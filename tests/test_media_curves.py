@@ -12,6 +12,7 @@ from mulligan.experiment import Experiment
 from mulligan.media import curves
 from mulligan.zoo import find
 
+pytestmark = pytest.mark.usefixtures("drawn")
 ROWS = [{"images": n, "loss_D": 1.0 / (n + 1), "loss_G": 1.0, "D(x)": 0.6, "grad_D": 2.0} for n in range(5)]
 
 

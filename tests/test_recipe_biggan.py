@@ -37,11 +37,6 @@ PUBLISHED = {
 SMALL = {"latent": 9, "shared": 5, "width": 4}
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mulligan.media.curves.draw", lambda rows, path: path)
-
-
 def plan(
     name: str = "biggan", shape: tuple[int, ...] = (3, 16, 16), classes: tuple[str, ...] = CLASSES, **arguments: Any
 ) -> Plan:

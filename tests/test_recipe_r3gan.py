@@ -22,11 +22,6 @@ from .test_recipes import pictures, small
 PAPER = {"widths": (8, 6), "blocks": (2,), "groups": (4, 3), "taps": (1.0, 2.0, 1.0)}
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mulligan.media.curves.draw", lambda rows, path: path)
-
-
 def built(shape: tuple[int, ...] = (3, 8, 8), classes: tuple[str, ...] = (), **arguments: Any) -> Game:
     made = find("r3gan")
     given = {"latent": 6, "width": 8, **arguments}

@@ -19,11 +19,6 @@ from mulligan.zoo import find
 from .test_recipes import pictures, small
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mulligan.media.curves.draw", lambda rows, path: path)
-
-
 def game(seed: int = 0, **more: Any) -> Any:
     torch.manual_seed(seed)
     recipe = find("stylegan")

@@ -28,12 +28,6 @@ UNSMOOTHED = {"wgan", "wgan_gp", "sngan", "projection", "r3gan", "progressive", 
 RESIDUAL = {"sngan", "projection"}  # D is half as wide and has no slope below zero: narrower ones die at once
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The curves take longer to draw than everything else here, and have a test of their own."""
-    monkeypatch.setattr("mulligan.media.curves.draw", lambda rows, path: path)
-
-
 def small(name: str, **more: Any) -> dict[str, Any]:
     """Arguments that make a recipe quick."""
     from mulligan.zoo.image.gan import MLP

@@ -24,11 +24,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mulligan.media.curves.draw", lambda rows, path: path)
-
-
 def held(name: str, where: dict[str, Any]) -> dict[str, Any]:
     if not DATA.is_dir():
         pytest.skip("the real sets are not beside this checkout (../shared/data)")

@@ -103,6 +103,7 @@ def test_scores_of_rounds_that_are_played_again_are_dropped(tmp_path, net):
     assert len(Run(tmp_path / "run").scores()) == 4  # a finished run adds nothing
 
 
+@pytest.mark.usefixtures("drawn")
 def test_curves_have_a_panel_for_each_score(tmp_path, net):
     plain = mulligan.train("dcgan", "digits", out=tmp_path / "plain", images=64, **SMALL)
     scored = mulligan.train("dcgan", "digits", out=tmp_path / "scored", images=64, metrics="fid,kid,pr", score_every=32,
