@@ -102,6 +102,7 @@ def _child(
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.environ.update(env)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background of a shell are born deaf to it
     torch.set_num_threads(1)
     for prepare in before:
         prepare()
