@@ -43,11 +43,11 @@ def main() -> None:
     for channels, side in LAYERS:
         name = f"{channels} channels, {side} pixels"
         steps = {
-            "scaled activations": work(modulated, channels, side, fast_layout),
+            "ours": work(modulated, channels, side, fast_layout),
             "grouped convolution": work(grouped, channels, side, lambda x: x),
         }
         found = interleaved({key: timed(step, given.rounds) for key, step in steps.items()}, given.slices)
-        rows[name] = ratio = compared(name, found, "scaled activations", "grouped convolution")
+        rows[name] = ratio = compared(name, found, "ours", "grouped convolution")
         bar = BAR if channels == WIDE and side <= SMALL else NEVER
         passed = passed and ratio["ratio_of_bests"] >= bar
     finish("modulation", passed, layers=rows)

@@ -99,6 +99,16 @@ def test_second_derivatives_of_functions(name: str) -> None:
     assert torch.autograd.gradgradcheck(function, inputs(), atol=1e-5)
 
 
+def test_second_derivatives_of_samples_convolved_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "LARGE", 9)
+    function, inputs = FUNCTIONS["modulated"]
+    calls = list[int]()
+    monkeypatch.setattr(parts, "own", lambda *given, own=parts.own: [calls.append(1), own(*given)][1])
+    assert torch.autograd.gradcheck(function, inputs(), atol=1e-5)
+    assert torch.autograd.gradgradcheck(function, inputs(), atol=1e-5)
+    assert calls
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_second_derivatives_of_layers(name: str) -> None:
     make, inputs, more = MODULES[name]
@@ -188,7 +198,7 @@ def test_second_derivatives_through_the_augmentations() -> None:
 
 @pytest.mark.parametrize("up", [1, 2])
 @pytest.mark.parametrize("demodulate", [True, False])
-@pytest.mark.parametrize(("channels", "side"), [(2, 3), (2, 16), (7, 4)])
+@pytest.mark.parametrize(("channels", "side"), [(2, 3), (2, 16), (7, 4), (2, 64)])
 def test_the_fused_and_the_plain_modulated_convolution_agree(
     channels: int, side: int, demodulate: bool, up: int
 ) -> None:

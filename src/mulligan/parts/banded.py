@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .product import linear
 from .recording import recording
 
 MOST = 512
@@ -51,7 +52,7 @@ def along(x: Tensor, down: Tensor, across: Tensor) -> Tensor:
     """x (N, C, H, W) with its columns multiplied by `down` (h, H) and its rows by `across` (w, W): (N, C, h, w)."""
     n, channels, height, width = x.shape
     if channels < FEW or x.is_contiguous():
-        rows = x.reshape(-1, width) @ across.t()
+        rows = linear(x.reshape(-1, width), across)
         return down @ rows.view(n, channels, height, len(across))
     y = down @ x.permute(0, 2, 3, 1).reshape(n, height, width * channels)
     y = across @ y.view(n * len(down), width, channels)

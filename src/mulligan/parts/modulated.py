@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from .bent import bent
 from .filters import TAPS, Pair, kernel, resampled
 from .layout import fast_slope
+from .recording import recording
 
 Activation = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
@@ -29,6 +30,8 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
 SCALABLE = {"linear": 1.0, "relu": 0.0, "lrelu": 0.2}
 """Activations that a gain may come before, with their slope below 0: a factor of the weights costs no pass over x."""
 EPS = 1e-8
+FEW, LARGE = 64, 64 * 64
+"""Channels up to which, and pixels from which, a sample is convolved by itself with weights of its own."""
 
 
 def activated(
@@ -66,9 +69,15 @@ def modulated(
     """x (N, C, H, W) convolved with weights of its own per sample, w' = s w / |s w| (Karras et al. 2020b, eq. 1 and 3).
 
     weight (O, C, k, k), style (N, C). Scaling weights by input is scaling the input, and dividing them by output is
-    dividing the output, so no sample needs weights of its own; their norm is a product of matrices. `gain` is a factor
-    of the result, to which `noise`, anything that broadcasts, is added.
+    dividing the output, so no sample needs weights of its own; their norm is a product of matrices. Where pictures are
+    large and channels few, weights of its own cost less than passes over it. `gain` is a factor of the result, to which
+    `noise`, anything that broadcasts, is added.
     """
+    if up == 1 and x.device.type == "cpu" and x.shape[1] <= FEW and x[0, 0].numel() >= LARGE and not recording():
+        kernels = own(weight, style, demodulate, gain).to(x.dtype)
+        samples = zip(x.split(1), kernels, strict=True)
+        y = fast_slope(torch.cat([resampled(one, w, padding=padding, flip=flip) for one, w in samples]))
+        return y if noise is None else y + noise.to(y.dtype)
     weight = weight.to(x.dtype)
     y = fast_slope(resampled(x * style.to(x.dtype)[:, :, None, None], weight, f, up, padding=padding, flip=flip))
     if demodulate:
@@ -85,13 +94,18 @@ def grouped(
 ) -> Tensor:  # fmt: skip
     """The same as the paper writes it: weights for each sample, and one grouped convolution of all of them."""
     n, _, height, width = x.shape
-    w = weight[None] * style[:, None, :, None, None]
-    if demodulate:
-        w = w * (w.square().sum((2, 3, 4), keepdim=True) + EPS).rsqrt()
-    w = (w * gain if gain != 1 else w).flatten(0, 1).to(x.dtype)
+    w = own(weight, style, demodulate, gain).flatten(0, 1).to(x.dtype)
     y = resampled(x.reshape(1, -1, height, width), w, f, up, padding=padding, groups=n, flip=flip)
     y = y.view(n, -1, *y.shape[2:])
     return y if noise is None else y + noise.to(y.dtype)
+
+
+def own(weight: Tensor, style: Tensor, demodulate: bool, gain: float) -> Tensor:
+    """Weights for each sample: (N, O, C, k, k)."""
+    w = weight[None] * style[:, None, :, None, None]
+    if demodulate:
+        w = w * (w.square().sum((2, 3, 4), keepdim=True) + EPS).rsqrt()
+    return w * gain if gain != 1 else w
 
 
 class Dense(nn.Module):
