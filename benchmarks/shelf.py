@@ -71,7 +71,7 @@ CASES = (
     case("stylegan2", "faces", 60_000, *STYLES, *ADA),
     case("r3gan", "mnist", 100_000, "--width", "32", "--lr", "1e-3"),
     case("progressive", "mnist", 60_000, "--latent", "64", "--growth.most", "48", "--growth.base", "512"),
-    case("stylegan", "mnist", 60_000, *STYLES[:-2]),  # with its own gamma, 10: with 1, D overpowered G
+    case("stylegan", "mnist", 120_000, *STYLES[:-2], "--lr", "3e-3"),  # its own gamma, 10: with 1, D overpowered G
     case("fastgan", "mnist", 40_000, "--net.width", "8", "--net.most", "64", "--lr", "5e-4"),
     case("stylegan3", "digits", 30_000, *STYLES, "--net.depth", "6"),
     case("sagan", "mnist", 40_000, "--width", "8", "--lr", "4e-4"),
