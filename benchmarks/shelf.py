@@ -113,7 +113,7 @@ def verdict(said: str) -> str:
     """The first words of the doctor, which may go over lines."""
     first, *rest = said.splitlines() or [""]
     more = itertools.takewhile(lambda line: line.startswith(" "), rest)
-    return " ".join([first.removeprefix("verdict"), *more]).replace("  ", " ").strip()
+    return " ".join(" ".join([first.removeprefix("verdict"), *more]).split())
 
 
 def faces(folder: Path) -> None:
