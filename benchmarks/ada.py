@@ -20,7 +20,7 @@ from mulligan.data import Source
 from .common import SHARED, finish, mnist, parser
 
 TARGET, FEW = 0.6, 200
-NEAR, LITTLE, MUCH = 0.1, 0.005, 0.01
+NEAR, LITTLE, MUCH = 0.1, 0.005, 0.2
 """How far the mean of r_t may be from its target; p at most on plenty and at least on few pictures.
 
 Each of twelve changes is made with probability p: at 0.03 a third of the pictures are changed.
